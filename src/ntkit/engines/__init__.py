@@ -1,0 +1,1 @@
+"""How the kernel of a tile of examples is computed."""

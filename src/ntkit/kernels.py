@@ -1,0 +1,298 @@
+"""`kernel`, `nngp` and `ntk`: the exact kernels of an infinitely wide network, in tiles of bounded memory."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jaxtyping import Array
+
+from ntkit.arrays import check_batch, traced, working_dtype
+from ntkit.engines import reference
+from ntkit.errors import InputError, NoClosedFormError, NumericalError
+from ntkit.layer import Layer
+
+DEFAULT_MEMORY = 2 * 2**30
+ENGINES = ("auto", "reference")
+
+Inputs = Array | np.ndarray | list
+
+
+class KernelPair(NamedTuple):
+    """Both kernels of one architecture; NumPy arrays outside of a JAX trace.
+
+    Attributes:
+        nngp: (n1, n2), E[f(x) f(x')] of one output over random weights.
+        ntk: (n1, n2), the neural tangent kernel of one output.
+    """
+
+    nngp: Any
+    ntk: Any
+
+
+def kernel(
+    net: Layer,
+    x1: Inputs,
+    x2: Inputs | None = None,
+    *,
+    engine: str = "auto",
+    dtype: Any = None,
+    memory: int = DEFAULT_MEMORY,
+) -> KernelPair:
+    """NNGP and NTK of an architecture, all widths going to infinity.
+
+    Args:
+        net: The architecture.
+        x1: (n1, d), or (n1, *positions, channels); rows are examples.
+        x2: (n2, …) alike; None for `x1` with itself, an exactly symmetric kernel in which equal row numbers are one
+            example (which Dropout tells from two equal ones).
+        engine: "auto" or "reference".
+        dtype: float32 or float64; None for that of `x1` (integers count as float64).
+        memory: Bytes that the working arrays may take, 2 GiB unless told; more examples are computed in tiles.
+
+    Returns:
+        A pair with `.nngp` and `.ntk`, each (n1, n2); (n1, n2, P1, P2) where the network ends with P positions.
+
+    Raises:
+        InputError: The data, their shape, or an option is not usable.
+        NoClosedFormError: Second moments do not determine this network's kernel.
+        NumericalError: The kernel overflows in this dtype.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> net = nk.Dense(512, w_std=2**0.5) >> nk.Relu() >> nk.Dense(1)
+        >>> k = nk.kernel(net, np.eye(3))
+        >>> k.ntk.shape, float(k.nngp[0, 0].round(6))
+        ((3, 3), 0.333333)
+
+    References:
+        Jacot, Gabriel & Hongler (2018), "Neural Tangent Kernel", Theorem 1; Lee et al. (2018), "Deep Neural Networks as
+        Gaussian Processes", equation (5).
+    """
+    nngp_, ntk_ = _compute(net, x1, x2, engine, dtype, memory, tangent=True)
+    return KernelPair(nngp_, ntk_)
+
+
+def nngp(
+    net: Layer, x1: Inputs, x2: Inputs | None = None, *, engine: str = "auto", dtype: Any = None, memory: int = DEFAULT_MEMORY
+) -> Any:
+    """The NNGP alone, at less cost; arguments and errors are those of `kernel`.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> nk.nngp(nk.Dense(1), np.eye(2)).tolist()
+        [[0.5, 0.0], [0.0, 0.5]]
+    """
+    return _compute(net, x1, x2, engine, dtype, memory, tangent=False)[0]
+
+
+def ntk(
+    net: Layer, x1: Inputs, x2: Inputs | None = None, *, engine: str = "auto", dtype: Any = None, memory: int = DEFAULT_MEMORY
+) -> Any:
+    """The NTK alone; arguments and errors are those of `kernel`.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> nk.ntk(nk.Dense(1), np.eye(2)).tolist()
+        [[0.5, 0.0], [0.0, 0.5]]
+    """
+    return _compute(net, x1, x2, engine, dtype, memory, tangent=True)[1]
+
+
+def diagonal(net: Layer, x: Inputs, *, dtype: Any = None, memory: int = DEFAULT_MEMORY) -> KernelPair:
+    """NNGP and NTK of every row with itself, (n,) each, without the other pairs; arguments as those of `kernel`.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> nk.kernels.diagonal(nk.Dense(1), np.eye(2)).nngp.tolist()
+        [0.5, 0.5]
+    """
+    check_network(net)
+    if traced(net, x):
+        return KernelPair(*reference.diagonal(net, _rows(x), tangent=True))
+    x = check_batch(x, "x")
+    dtype = working_dtype(x, dtype)
+    x = _in_dtype(x, dtype, "x")
+    with jax.enable_x64(dtype == np.float64):
+        tile = _tile_side(len(x), reference.bytes_per_pair(net, x, tangent=True), memory, power=1)
+        parts = [reference.compiled_diagonal(net, x[i : i + tile], tangent=True) for i in range(0, len(x), tile)]
+        pair = KernelPair(*(np.concatenate([np.asarray(p[k]) for p in parts]) for k in (0, 1)))
+    _check_finite(net, pair)
+    return pair
+
+
+def moments_by_layer(net: Layer, x1: Inputs, x2: Inputs | None = None, *, dtype: Any = None) -> list[tuple[str, KernelPair]]:
+    """The kernels after every layer of the stack, repetitions one by one; branches count as one layer.
+
+    Args:
+        net: The architecture.
+        x1: (n1, …), the rows.
+        x2: (n2, …), the columns; None for `x1` with itself.
+        dtype: float32 or float64; None for that of `x1`.
+
+    Returns:
+        For each layer, its place and name, and the pair of kernels: (n1, n2), or (n1, n2, P1, P2) where it has positions.
+
+    Raises:
+        InputError: The data are not usable.
+        NoClosedFormError: Second moments do not determine this network's kernel.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> [name for name, _ in nk.moments_by_layer(nk.Dense(8) >> nk.Relu() >> nk.Dense(1), np.eye(2))]
+        ['0:Dense', '1:Relu', '2:Dense']
+    """
+    check_network(net)
+    if traced(net, x1, x2):
+        x1, x2 = _rows(x1), _rows(x1 if x2 is None else x2)
+        return [(name, KernelPair(*p)) for name, p in reference.by_layer(net, x1, x2, None)]
+    x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
+    with jax.enable_x64(dtype == np.float64):
+        same = np.eye(len(x1), dtype=bool) if symmetric else None
+        names: list[str] = []
+
+        def run(net: Layer, x1: Array, x2: Array) -> list:
+            steps = reference.by_layer(net, x1, x2, same)
+            names[:] = [name for name, _ in steps]
+            return [p for _, p in steps]
+
+        results = jax.jit(run)(net, x1, x2)
+        return [(name, KernelPair(*map(np.asarray, p))) for name, p in zip(names, results, strict=True)]
+
+
+def _compute(net: Layer, x1: Inputs, x2: Inputs | None, engine: str, dtype: Any, memory: int, *, tangent: bool):
+    check_network(net)
+    if engine not in ENGINES:
+        raise InputError(f"engine must be one of {', '.join(ENGINES)}, found {engine!r}")
+    if traced(net, x1, x2):
+        return _traced(net, x1, x2, tangent=tangent)
+    x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
+    with jax.enable_x64(dtype == np.float64):
+        per_pair = reference.bytes_per_pair(net, x1, tangent=tangent)
+        side = _tile_side(max(len(x1), len(x2)), per_pair, memory, power=2)
+        result = _in_tiles(net, x1, x2, side, symmetric=symmetric, tangent=tangent)
+    _check_finite(net, result)
+    return result
+
+
+def _checked(x1: Inputs, x2: Inputs | None, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.dtype, bool]:
+    """Both batches as finite arrays of the working dtype, and whether they are one."""
+    symmetric = x2 is None
+    x1 = check_batch(x1, "x1")
+    dtype = working_dtype(x1, dtype)
+    x1 = _in_dtype(x1, dtype, "x1")
+    if x2 is None:
+        return x1, x1, dtype, symmetric
+    x2 = check_batch(x2, "x2")
+    if x2.shape[1:] != x1.shape[1:]:
+        raise InputError(f"x2 must hold examples shaped like x1's, {x1.shape[1:]}; found {x2.shape[1:]}")
+    return x1, _in_dtype(x2, dtype, "x2"), dtype, symmetric
+
+
+def _traced(net: Layer, x1: Inputs, x2: Inputs | None, *, tangent: bool):
+    """Inside a JAX trace: one tile, under the trace's own settings."""
+    x1 = _rows(x1)
+    if x2 is not None:
+        return reference.pairs(net, x1, _rows(x2), None, tangent=tangent)
+    same = np.eye(x1.shape[0], dtype=bool)
+    return tuple(None if k is None else _symmetrised(k) for k in reference.pairs(net, x1, x1, same, tangent=tangent))
+
+
+def _rows(x: Inputs) -> Array:
+    x = jax.numpy.asarray(x)
+    x = x if jax.numpy.issubdtype(x.dtype, jax.numpy.floating) else x.astype(float)
+    if x.ndim < 2:
+        raise InputError(f"a batch must be shaped (n, d) or (n, *positions, channels), found {x.shape}")
+    return x
+
+
+def _symmetrised(k):
+    """(K + Kᵀ)/2, positions exchanged with examples."""
+    return (k + k.transpose(1, 0, *((3, 2) if k.ndim == 4 else ()))) / 2
+
+
+def _tile_side(n: int, bytes_per_pair: int, memory: int, *, power: int) -> int:
+    """Rows (and columns, with power 2) of a tile that fits into `memory` bytes, in tiles of nearly equal size."""
+    fits = int((memory / bytes_per_pair) ** (1 / power))
+    if fits < 1:
+        raise InputError(
+            f"one pair of examples takes about {bytes_per_pair / 2**20:.0f} MiB, more than memory={memory / 2**20:.0f} MiB; "
+            "give more memory, or smaller images"
+        )
+    return math.ceil(n / math.ceil(n / min(fits, _LARGEST_TILE)))
+
+
+_LARGEST_TILE = 2048
+
+
+def _in_tiles(net: Layer, x1: np.ndarray, x2: np.ndarray, side: int, *, symmetric: bool, tangent: bool):
+    """Fill both kernels tile by tile; of a symmetric one the tiles above the diagonal, mirrored."""
+    results: list[np.ndarray | None] = [None, None]
+    rows, columns = min(side, len(x1)), min(side, len(x2))
+    for i in range(0, len(x1), rows):
+        for j in range(i if symmetric else 0, len(x2), columns):
+            a, b = _cut(x1, i, rows), _cut(x2, j, columns)
+            numbers = (np.arange(i, i + rows), np.arange(j, j + columns)) if symmetric else (None, None)
+            tile = reference.compiled_pairs(net, a, b, *numbers, tangent=tangent)
+            for k, values in enumerate(tile):
+                if values is None:
+                    continue
+                values = np.asarray(values)[: len(x1) - i, : len(x2) - j]
+                if results[k] is None:
+                    results[k] = np.empty((len(x1), len(x2), *values.shape[2:]), values.dtype)
+                if symmetric and i == j:
+                    values = _symmetrised(values)
+                results[k][i : i + len(values), j : j + values.shape[1]] = values
+                if symmetric and i != j:
+                    mirrored = values.transpose(1, 0, *((3, 2) if values.ndim == 4 else ()))
+                    results[k][j : j + len(mirrored), i : i + mirrored.shape[1]] = mirrored
+    return tuple(results)
+
+
+def _cut(x: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Rows start … start + count, the last row repeated beyond the end, so that every tile has one shape."""
+    part = x[start : start + count]
+    return part if len(part) == count else np.concatenate([part, np.repeat(x[-1:], count - len(part), axis=0)])
+
+
+def _in_dtype(x: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
+    """Convert a batch, refusing one whose squared norms overflow."""
+    limit = float(np.finfo(dtype).max) ** 0.5 / (4 * math.prod(x.shape[1:]))
+    largest = float(np.max(np.abs(x))) if x.size else 0.0
+    if largest > limit:
+        row = np.unravel_index(np.argmax(np.abs(x)), x.shape)[0]
+        raise InputError(
+            f"{name}: row {row} holds {largest:.3g}, whose square overflows {np.dtype(dtype).name}; "
+            "scale the data, or use dtype=float64"
+        )
+    return x.astype(dtype, copy=False)
+
+
+def check_network(net: Any) -> None:
+    """Raise `InputError` unless `net` is a layer."""
+    if not isinstance(net, Layer):
+        raise InputError(f"expected a network such as nk.Dense(512) >> nk.Relu() >> nk.Dense(1), found {type(net).__name__}")
+
+
+def _check_finite(net: Layer, pair: tuple) -> None:
+    for name, k in zip(("nngp", "ntk"), pair, strict=True):
+        if k is None or np.isfinite(k).all():
+            continue
+        place = tuple(int(i) for i in np.argwhere(~np.isfinite(k))[0])
+        jump = _discontinuity(net)
+        if name == "ntk" and jump:
+            raise NoClosedFormError(
+                f"{jump} jumps, so the tangent kernel of trained weights below it diverges with the width (smooth "
+                f"approximations of {jump} give ever larger ones; automatic differentiation would give zero for those "
+                "weights). Remedy: freeze all weights below it (w_lr=0, b_lr=0), ask for nk.nngp, or use Erf with a large b"
+            )
+        raise NumericalError(
+            f"the {name} is not finite at {place}: it overflows {k.dtype.name}; use dtype=float64, a smaller w_std, or "
+            "scale the data"
+        )
+
+
+def _discontinuity(net: Layer) -> str | None:
+    """The name of an activation that jumps, if the network has one."""
+    found = [layer for layer in jax.tree.leaves(net, is_leaf=lambda x: getattr(x, "discontinuous", False))]
+    return next((type(layer).__name__ for layer in found if getattr(layer, "discontinuous", False)), None)

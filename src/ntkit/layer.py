@@ -1,0 +1,171 @@
+"""`Layer`, the abstract class of every layer, and `Serial`, layers one after another."""
+
+import abc
+import math
+from typing import Any
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from ntkit.errors import InputError
+from ntkit.moments import Moments, Need
+
+Hyperparameter = float | Array | np.ndarray
+Shape = tuple[int | None, ...]
+Params = Any
+
+
+def _as_given(value: Hyperparameter) -> Hyperparameter:
+    """Keep a hyperparameter as it is, but make integers floats: integers have no gradient."""
+    return float(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else value
+
+
+def hyperparameter(default: float | None = None) -> Any:
+    """Field of a real hyperparameter: a leaf of the pytree, hence differentiable and never a reason to recompile."""
+    if default is None:
+        return eqx.field(converter=_as_given)
+    return eqx.field(default=default, converter=_as_given)
+
+
+def concrete(value: Any) -> bool:
+    """Whether a field holds a value that can be looked at: not a tracer, nor a placeholder of a tree transformation."""
+    return isinstance(value, (int, float, np.ndarray, np.generic)) or (
+        isinstance(value, jax.Array) and not isinstance(value, jax.core.Tracer)
+    )
+
+
+def check_range(layer: "Layer", name: str, low: float = -math.inf, high: float = math.inf, *, open_high: bool = False):
+    """Raise `InputError` unless the field `name` lies in [low, high]; tracers pass."""
+    value = getattr(layer, name)
+    if not concrete(value):
+        if isinstance(value, (str, bytes, type(None), list, dict)):
+            raise InputError(f"{type(layer).__name__}: {name} must be a number, found {value!r}")
+        return
+    array = np.asarray(value, dtype=float)
+    inside = np.all(array >= low) and np.all(array < high if open_high else array <= high)
+    if not (inside and np.all(np.isfinite(array))):
+        bounds = f"[{low:g}, {high:g}" + (")" if open_high else "]")
+        raise InputError(f"{type(layer).__name__}: {name} must lie in {bounds}, found {value}")
+
+
+def check_count(layer: "Layer", name: str) -> None:
+    """Raise `InputError` unless the static field `name` is a whole number of at least 1."""
+    value = getattr(layer, name)
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise InputError(f"{type(layer).__name__}: {name} must be a whole number of at least 1, found {value!r}")
+
+
+class Layer(eqx.Module):
+    """A part of a network: a pytree of hyperparameters with a finite and an infinite reading.
+
+    Weights live outside: `init` makes them and `apply` takes them. Subclasses are final; a new layer implements
+    `init`, `apply` and `propagate`, and `rates` and `needs` where the defaults do not fit.
+    """
+
+    @abc.abstractmethod
+    def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
+        """Draw the weights of a finite network for examples of the given shape.
+
+        Args:
+            key: A JAX random key.
+            shape: The shape of one example, channels last, without the batch.
+
+        Returns:
+            The parameters, a pytree of arrays, and the shape of one output.
+
+        Raises:
+            InputError: The layer does not take examples of this shape.
+        """
+
+    @abc.abstractmethod
+    def apply(self, params: Params, x: Float[Array, "n *shape"], *, key: PRNGKeyArray | None = None) -> Array:
+        """Outputs of a finite network on a batch; `key` is for layers that draw at each call (Dropout)."""
+
+    @abc.abstractmethod
+    def propagate(self, m: Moments) -> Moments:
+        """Second moments of the layer's outputs from those of its inputs, all widths going to infinity.
+
+        Raises:
+            NoClosedFormError: Second moments do not determine the outputs' second moments.
+        """
+
+    @abc.abstractmethod
+    def rates(self, params: Params) -> Params:
+        """Learning-rate factors (`w_lr`, `b_lr`), a pytree shaped like `params`."""
+
+    @abc.abstractmethod
+    def needs(self, after: Need) -> Need:
+        """Which pairs of positions of the inputs must be known for `after` to be known of the outputs."""
+
+    def __rshift__(self, other: "Layer") -> "Serial":
+        """`a >> b`: first `a`, then `b`."""
+        return Serial((*_stages(self), *_stages(other)))
+
+
+def _stages(layer: Layer) -> tuple[Layer, ...]:
+    return layer.layers if isinstance(layer, Serial) else (layer,)
+
+
+def children(layer: Layer, name: str) -> None:
+    """Raise `InputError` unless the field `name` is a nonempty tuple of layers."""
+    value = getattr(layer, name)
+    if len(value) == 0:
+        raise InputError(f"{type(layer).__name__}: {name} is empty; give at least one layer")
+    for child in value:
+        if isinstance(child, type) and issubclass(child, Layer):
+            raise InputError(f"{type(layer).__name__}: {child.__name__} is a class; write {child.__name__}(…)")
+        if isinstance(child, (str, int, float)) or child is None:
+            raise InputError(f"{type(layer).__name__}: {name} must be layers, found {child!r}")
+
+
+class Serial(Layer):
+    """Layers one after another; `a >> b` makes one.
+
+    Args:
+        layers: The layers, first to last.
+
+    Example:
+        >>> import ntkit as nk
+        >>> net = nk.Dense(512, w_std=2**0.5) >> nk.Relu() >> nk.Dense(1)
+        >>> len(net.layers)
+        3
+    """
+
+    layers: tuple[Layer, ...] = eqx.field(converter=tuple)
+
+    def __check_init__(self):
+        """Refuse an empty stack and things that are not layers."""
+        children(self, "layers")
+
+    def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
+        params = []
+        for layer, k in zip(self.layers, jax.random.split(key, len(self.layers)), strict=True):
+            p, shape = layer.init(k, shape)
+            params.append(p)
+        return tuple(params), shape
+
+    def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        keys = [None] * len(self.layers) if key is None else jax.random.split(key, len(self.layers))
+        for layer, p, k in zip(self.layers, params, keys, strict=True):
+            x = layer.apply(p, x, key=k)
+        return x
+
+    def propagate(self, m: Moments) -> Moments:
+        plan = [m.wanted]
+        for layer in reversed(self.layers):
+            plan.append(layer.needs(plan[-1]))
+        m = m.keep(plan.pop())
+        for layer in self.layers:
+            wanted = plan.pop()
+            m = layer.propagate(m.wanting(wanted)).keep(wanted).settled()
+        return m
+
+    def rates(self, params: Params) -> Params:
+        return tuple(layer.rates(p) for layer, p in zip(self.layers, params, strict=True))
+
+    def needs(self, after: Need) -> Need:
+        for layer in reversed(self.layers):
+            after = layer.needs(after)
+        return after

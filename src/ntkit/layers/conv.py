@@ -1,0 +1,157 @@
+"""`Conv`, a convolution over a grid of one to three dimensions, in the NTK and in the standard parametrisation."""
+
+import math
+
+import equinox as eqx
+import jax
+from jaxtyping import Array, PRNGKeyArray
+
+from ntkit.layer import Hyperparameter, Layer, Params, Shape, hyperparameter
+from ntkit.layers.dense import check_weights, weight_rates
+from ntkit.layers.window import Extents, as_extents, check_window, output_shape, pad_batch, windows_over
+from ntkit.moments import Moments, Need, Window
+
+
+class Conv(Layer):
+    """y[o] = w_std/√(C·taps) Σ_t x[source(o, t)] W_t + b_std · b, with all weights N(0, 1).
+
+    K[o, o'] ← w_std²/taps Σ_t K[source(o, t), source(o', t)] + b_std²; T likewise, plus what the layer's own weights add.
+
+    Args:
+        width: Number of output channels, ≥ 1.
+        kernel_size: Extent of the kernel, one number for all dimensions or one each.
+        stride: Step between outputs, likewise.
+        padding: "SAME" (zeros outside), "VALID" (windows inside), or "CIRCULAR" (round the grid).
+        dilation: Step between the taps of a kernel, likewise.
+        w_std: Standard deviation of the weights, ≥ 0.
+        b_std: Standard deviation of the biases, ≥ 0.
+        w_lr: Learning-rate factor of the weights, ≥ 0; 0 freezes them.
+        b_lr: Learning-rate factor of the biases, ≥ 0.
+
+    Raises:
+        InputError: A value is out of range.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> net = nk.Conv(64, 3) >> nk.Relu() >> nk.GlobalAvgPool() >> nk.Dense(10)
+        >>> nk.kernel(net, np.ones((2, 8, 8, 3))).ntk.shape
+        (2, 2)
+
+    References:
+        Arora et al. (2019), "On Exact Computation with an Infinitely Wide Neural Net", section 4;
+        Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes", eq. (7).
+    """
+
+    width: int = eqx.field(static=True)
+    kernel_size: Extents = eqx.field(static=True, converter=as_extents)
+    stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
+    padding: str = eqx.field(static=True, default="SAME")
+    dilation: Extents = eqx.field(static=True, converter=as_extents, default=1)
+    w_std: Hyperparameter = hyperparameter(1.0)
+    b_std: Hyperparameter = hyperparameter(0.0)
+    w_lr: Hyperparameter = hyperparameter(1.0)
+    b_lr: Hyperparameter = hyperparameter(1.0)
+
+    def __check_init__(self):
+        """Check extents and ranges."""
+        check_weights(self)
+        check_window(self, self.kernel_size)
+
+    def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
+        windows, out = output_shape(self, self.kernel_size, shape)
+        return _draw(key, windows, shape[-1], self.width), (*out, self.width)
+
+    def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        windows = windows_over(self, self.kernel_size, x.shape[1:-1])
+        scale = self.w_std / (x.shape[-1] * math.prod(w.size for w in windows)) ** 0.5
+        return scale * _convolve(self, windows, params["W"], x) + self.b_std * params["b"]
+
+    def propagate(self, m: Moments) -> Moments:
+        m = m.slide(windows_over(self, self.kernel_size, m.shape), "Conv")
+        scale, shift = self.w_std**2, self.b_std**2
+        return m.affine(
+            scale, shift, weight_rate=self.w_lr * scale, bias_rate=self.b_lr * shift, channels=self.width
+        )
+
+    def rates(self, params: Params) -> Params:
+        return weight_rates(self, params)
+
+    def needs(self, after: Need) -> Need:
+        return after
+
+
+class StandardConv(Layer):
+    """A convolution with W ~ N(0, w_std²/(C·taps)) and b ~ N(0, b_std²): widths enter the tangent kernel.
+
+    As `StandardDense`, with fan_in = C·taps; the arguments are those of `Conv`.
+
+    Raises:
+        InputError: A value is out of range.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> net = nk.StandardConv(64, 3) >> nk.Relu() >> nk.Flatten() >> nk.StandardDense(1)
+        >>> nk.kernel(net, np.ones((2, 4, 3))).ntk.shape
+        (2, 2)
+
+    References:
+        Sohl-Dickstein et al. (2020), "On the infinite width limit of neural networks with a standard
+        parameterization", section 3.
+    """
+
+    width: int = eqx.field(static=True)
+    kernel_size: Extents = eqx.field(static=True, converter=as_extents)
+    stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
+    padding: str = eqx.field(static=True, default="SAME")
+    dilation: Extents = eqx.field(static=True, converter=as_extents, default=1)
+    w_std: Hyperparameter = hyperparameter(1.0)
+    b_std: Hyperparameter = hyperparameter(0.0)
+    w_lr: Hyperparameter = hyperparameter(1.0)
+    b_lr: Hyperparameter = hyperparameter(1.0)
+
+    def __check_init__(self):
+        """Check extents and ranges."""
+        check_weights(self)
+        check_window(self, self.kernel_size)
+
+    def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
+        windows, out = output_shape(self, self.kernel_size, shape)
+        params = _draw(key, windows, shape[-1], self.width)
+        scale = self.w_std / (shape[-1] * math.prod(w.size for w in windows)) ** 0.5
+        return {"W": scale * params["W"], "b": self.b_std * params["b"]}, (*out, self.width)
+
+    def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        windows = windows_over(self, self.kernel_size, x.shape[1:-1])
+        return _convolve(self, windows, params["W"], x) + params["b"]
+
+    def propagate(self, m: Moments) -> Moments:
+        windows = windows_over(self, self.kernel_size, m.shape)
+        fan_in = m.facts.channels * math.prod(w.size for w in windows)
+        return m.slide(windows, "StandardConv").affine(
+            self.w_std**2, self.b_std**2, weight_rate=self.w_lr * fan_in, bias_rate=self.b_lr, channels=self.width
+        )
+
+    def rates(self, params: Params) -> Params:
+        return weight_rates(self, params)
+
+    def needs(self, after: Need) -> Need:
+        return after
+
+
+def _draw(key: PRNGKeyArray, windows: list[Window], channels: int, width: int) -> Params:
+    w, b = jax.random.split(key)
+    shape = (*(window.size for window in windows), channels, width)
+    return {"W": jax.random.normal(w, shape), "b": jax.random.normal(b, (width,))}
+
+
+def _convolve(layer: Conv | StandardConv, windows: list[Window], weights: Array, x: Array) -> Array:
+    """Correlation of the padded batch with the weights."""
+    letters = "DHW"[3 - len(windows) :]
+    return jax.lax.conv_general_dilated(
+        pad_batch(x, windows, type(layer).__name__),
+        weights,
+        [w.stride for w in windows],
+        "VALID",
+        rhs_dilation=[w.dilation for w in windows],
+        dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
+    )

@@ -1,0 +1,82 @@
+"""Windows of a layer's fields over the positions of its inputs, shared by convolutions and pools."""
+
+from typing import Any
+
+from jaxtyping import Array
+
+from ntkit.errors import InputError
+from ntkit.layer import Layer, Shape
+from ntkit.layers.dense import channels_of
+from ntkit.moments import Window
+from ntkit.moments.grid import pad
+from ntkit.moments.moments import check_positions
+
+Extents = int | tuple[int, ...]
+
+PADDINGS = ("SAME", "VALID", "CIRCULAR")
+
+
+def as_extents(value: Any) -> Any:
+    """One number for all dimensions, or a tuple with one each."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def step_of(layer: Layer, size: Extents) -> Extents:
+    """The stride of a windowed layer; a pool's default is its window."""
+    return size if layer.stride is None else layer.stride
+
+
+def check_window(layer: Layer, size: Extents) -> None:
+    """Check the extents and the padding of a windowed layer."""
+    name = type(layer).__name__
+    stride, dilation = step_of(layer, size), getattr(layer, "dilation", 1)
+    for what, extents in (("window", size), ("stride", stride), ("dilation", dilation)):
+        numbers = extents if isinstance(extents, tuple) else (extents,)
+        if not numbers or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in numbers):
+            raise InputError(f"{name}: {what} must be whole numbers of at least 1, found {extents!r}")
+        if len(numbers) > 3:
+            raise InputError(f"{name}: {what} has {len(numbers)} dimensions; at most 3 are supported")
+    lengths = {len(e) for e in (size, stride, dilation) if isinstance(e, tuple)}
+    if len(lengths) > 1:
+        raise InputError(f"{name}: window {size}, stride {stride}, dilation {dilation} differ in dimensions")
+    if layer.padding not in PADDINGS:
+        raise InputError(f"{name}: padding must be one of {', '.join(PADDINGS)}, found {layer.padding!r}")
+
+
+def windows_over(layer: Layer, size: Extents, positions: tuple[int, ...]) -> list[Window]:
+    """The windows of a layer over a grid, one a dimension.
+
+    Raises:
+        InputError: The grid has another number of dimensions, or a window does not fit.
+    """
+    name = type(layer).__name__
+    stride, dilation = step_of(layer, size), getattr(layer, "dilation", 1)
+    fixed = next((len(e) for e in (size, stride, dilation) if isinstance(e, tuple)), None)
+    check_positions(positions, name, fixed)
+    if len(positions) > 3:
+        raise InputError(f"{name}: at most 3 dimensions of positions are supported, found {positions}")
+
+    def each(extents: Extents) -> tuple[int, ...]:
+        return extents if isinstance(extents, tuple) else (extents,) * len(positions)
+
+    windows = [
+        Window(k, s, layer.padding, d)
+        for k, s, d in zip(each(size), each(stride), each(dilation), strict=True)
+    ]
+    for window, extent in zip(windows, positions, strict=True):
+        window.output(extent, name)
+    return windows
+
+
+def output_shape(layer: Layer, size: Extents, shape: Shape) -> tuple[list[Window], tuple[int, ...]]:
+    """The windows over one example's positions, and how many outputs they have along each dimension."""
+    channels_of(shape, type(layer).__name__)
+    windows = windows_over(layer, size, shape[:-1])
+    return windows, tuple(w.output(n, type(layer).__name__) for w, n in zip(windows, shape[:-1], strict=True))
+
+
+def pad_batch(x: Array, windows: list[Window], who: str) -> Array:
+    """Extend a batch (n, *positions, channels) as the windows ask."""
+    for d, window in enumerate(windows):
+        x = pad(x, (1 + d,), *window.pads(x.shape[1 + d], who), window.padding)
+    return x

@@ -1,0 +1,152 @@
+"""Arrays over the positions of a grid: one axis a dimension (p = p'), or two adjacent ones (all pairs of positions).
+
+Every array begins with `lead` axes for examples: two for pairs of examples, one for examples with themselves. Adjacent
+axes (y, y', x, x') make a window sum a sum of slices along neighbouring axes, which XLA turns into contiguous passes.
+"""
+
+import math
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array
+
+from ntkit.errors import InputError
+
+
+class Window(NamedTuple):
+    """A sliding window along one dimension of the grid."""
+
+    size: int
+    stride: int
+    padding: str
+    dilation: int
+
+    @property
+    def reach(self) -> int:
+        """How many positions the window spans."""
+        return (self.size - 1) * self.dilation + 1
+
+    def output(self, extent: int, who: str) -> int:
+        """How many windows fit `extent` positions.
+
+        Raises:
+            InputError: None does.
+        """
+        if self.padding != "VALID":
+            return -(-extent // self.stride)
+        if extent < self.reach:
+            raise InputError(
+                f"{who}: a window over {self.reach} positions does not fit into {extent}; "
+                "use padding='SAME', a smaller window, or larger images"
+            )
+        return (extent - self.reach) // self.stride + 1
+
+    def pads(self, extent: int, who: str) -> tuple[int, int]:
+        """How many positions are added below and above."""
+        if self.padding == "VALID":
+            return 0, 0
+        total = max((self.output(extent, who) - 1) * self.stride + self.reach - extent, 0)
+        return total // 2, total - total // 2
+
+    def outside(self, extent: int, who: str) -> np.ndarray:
+        """(outputs, size): whether tap t of output o reads a padded zero."""
+        low, _ = self.pads(extent, who)
+        out = np.arange(self.output(extent, who))[:, None] * self.stride
+        source = out - low + np.arange(self.size)[None, :] * self.dilation
+        outside = (source < 0) | (source >= extent)
+        return outside & (self.padding == "SAME")
+
+
+def axes_of(dimension: int, lead: int, paired: bool) -> tuple[int, ...]:
+    """The array axes of one dimension of the grid."""
+    return (lead + 2 * dimension, lead + 2 * dimension + 1) if paired else (lead + dimension,)
+
+
+def pad(array: Array, axes: tuple[int, ...], low: int, high: int, padding: str) -> Array:
+    """Extend the given axes with zeros (SAME) or round the grid (CIRCULAR)."""
+    if low == high == 0:
+        return array
+    widths = [(low, high) if axis in axes else (0, 0) for axis in range(array.ndim)]
+    return jnp.pad(array, widths, mode="wrap" if padding == "CIRCULAR" else "constant")
+
+
+def window_taps(array: Array, axes: tuple[int, ...], window: Window, who: str) -> list[Array]:
+    """One array a tap: its source of every output, along all the given axes at once."""
+    extent = array.shape[axes[0]]
+    low, high = window.pads(extent, who)
+    padded = pad(array, axes, low, high, window.padding)
+    count = window.output(extent, who)
+    taps = []
+    for t in range(window.size):
+        start = t * window.dilation
+        cut = slice(start, start + (count - 1) * window.stride + 1, window.stride)
+        taps.append(padded[tuple(cut if axis in axes else slice(None) for axis in range(array.ndim))])
+    return taps
+
+
+def window_sum(array: Array, axes: tuple[int, ...], window: Window, who: str) -> Array:
+    """Sum over the taps of a window that moves along all the given axes together."""
+    return sum_of_list(window_taps(array, axes, window, who))
+
+
+def sum_of_list(arrays: list[Array]) -> Array:
+    """The sum of arrays, without a leading zero."""
+    total = arrays[0]
+    for array in arrays[1:]:
+        total = total + array
+    return total
+
+
+def diagonal(array: Array, lead: int) -> Array:
+    """All pairs of positions → each position with itself."""
+    dimensions = (array.ndim - lead) // 2
+    for d in range(dimensions):
+        array = jnp.moveaxis(jnp.diagonal(array, axis1=lead + d, axis2=lead + d + 1), -1, lead + d)
+    return array
+
+
+def along(array: Array, side: int, lead: int, paired: bool, trailing: int = 0) -> Array:
+    """An array (examples, *positions) of one batch, shaped to broadcast over a block.
+
+    Args:
+        array: One value for each example and position.
+        side: 0 for the rows (first of each pair of axes), 1 for the columns.
+        lead: 2 for a block over pairs of examples, 1 for one over examples with themselves.
+        paired: Whether the block knows all pairs of positions.
+        trailing: How many axes of the array stand behind the positions (channels).
+    """
+    axes: list[int] = []
+    if lead == 2:
+        axes.append(1 - side)
+    if paired:
+        axes.extend(lead + 2 * d + (1 - side) for d in range(array.ndim - 1 - trailing))
+    return jnp.expand_dims(array, axes)
+
+
+def same_position(shape: tuple[int, ...]) -> np.ndarray:
+    """(y, y', x, x', …): whether p = p'."""
+    mask = np.ones((1,) * (2 * len(shape)), dtype=bool)
+    for d, extent in enumerate(shape):
+        eye = np.eye(extent, dtype=bool)
+        mask = mask & np.expand_dims(eye, tuple(a for a in range(2 * len(shape)) if a // 2 != d))
+    return mask
+
+
+def map_axes(array: Array, lead: int, op: Callable[[Array, int, int], Array], *, paired: bool = True) -> Array:
+    """Apply a linear map of each dimension, `op(array, axis, dimension)`, to every axis of the positions."""
+    per_dimension = 2 if paired else 1
+    for axis in range(lead, array.ndim):
+        array = op(array, axis, (axis - lead) // per_dimension)
+    return array
+
+
+def as_matrix(array: Array, lead: int) -> Array:
+    """(…, y, y', x, x') → (…, positions, positions)."""
+    dimensions = (array.ndim - lead) // 2
+    rows = tuple(range(lead, array.ndim, 2))
+    columns = tuple(range(lead + 1, array.ndim, 2))
+    positions = math.prod(array.shape[a] for a in rows)
+    moved = jnp.transpose(array, (*range(lead), *rows, *columns))
+    return moved.reshape(*array.shape[:lead], positions, positions) if dimensions else array

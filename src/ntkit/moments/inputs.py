@@ -1,0 +1,71 @@
+"""`input_moments`, the second moments of the data themselves."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from ntkit.moments import grid
+from ntkit.moments.block import Block
+from ntkit.moments.facts import Facts
+from ntkit.moments.moments import Moments
+from ntkit.moments.plan import Extent, Need
+
+_FEW_CHANNELS = 16
+_NEAR = 1e-3
+
+
+def input_moments(
+    x1: Array, x2: Array | None, *, begin: Need, wanted: Need, same: Array | None = None, tangent: bool = True
+) -> Moments:
+    """Moments of two batches of examples, (n, *positions, channels).
+
+    Args:
+        x1: The rows.
+        x2: The columns; None for every example of the rows with itself alone.
+        begin: What the first layer needs.
+        wanted: What is wanted of the last.
+        same: (n1, n2), whether row i and column j are one example of one batch.
+        tangent: Whether a tangent kernel is asked for; the data's own is 0.
+    """
+    shape = x1.shape[1:-1]
+    cross = None if x2 is None else _block(x1, x2, 2, begin.cross == Extent.PAIRS, tangent)
+
+    def own(x: Array | None) -> Block | None:
+        if x is None or begin.own == Extent.NONE:
+            return None
+        return _block(x, x, 1, begin.own == Extent.PAIRS, tangent and x2 is None)
+
+    return Moments(
+        cross=cross,
+        own1=own(x1),
+        own2=own(x2),
+        same=same,
+        shape=shape,
+        facts=Facts.of_data(x1.shape[-1]),
+        wanted=wanted,
+    )
+
+
+def _block(x1: Array, x2: Array, lead: int, paired: bool, tangent: bool) -> Block:
+    q1, q2 = (grid.along(_mean(x * x), side, lead, paired) for side, x in enumerate((x1, x2)))
+    a, b = (grid.along(x, side, lead, paired, trailing=1) for side, x in enumerate((x1, x2)))
+    gap = _mean((a - b) ** 2)
+    cov = _refined(_mean(a * b), gap, _mean((a + b) ** 2), q1 + q2)
+    return Block(cov, jax.lax.stop_gradient(gap), jnp.zeros_like(cov) if tangent else None, lead, paired)
+
+
+def _mean(x: Array) -> Array:
+    """Mean over channels; a few are added one by one, which XLA fuses with what follows where a reduction is not."""
+    channels = x.shape[-1]
+    if channels > _FEW_CHANNELS:
+        return jnp.mean(x, axis=-1)
+    return grid.sum_of_list([x[..., c] for c in range(channels)]) / channels
+
+
+def _refined(dot: Array, gap: Array, mirrored: Array, total: Array) -> Array:
+    """The covariance, exact to the last digit where two rows are equal or opposite, so that their angle is 0 or π."""
+    return jnp.where(
+        mirrored < _NEAR * total,
+        (mirrored - total) / 2,
+        jnp.where(gap < _NEAR * total, (total - gap) / 2, dot),
+    )

@@ -1,0 +1,219 @@
+"""Training on the squared loss as a filter on the eigenmodes of the tangent kernel.
+
+In function space a network in the kernel regime learns each eigenmode of Θ by itself. With the residual r = y − f₀
+and the penalty ridge/(2n) ‖θ − θ₀‖² on the weights (none for ridge = 0), the change of the training outputs
+g = f − f₀ follows dg/dt = −(η/n) [(Θ + ridge) g − Θ r], hence
+
+    g(t) = Θ Φ(t) r  on the training points,   g(t) = Θ(x, X) Φ(t) r  at x,   Φ = (Θ + ridge)⁻¹ (1 − E),
+
+where E = exp(−η t (Θ + ridge)/n) for gradient flow and (1 − η (Θ + ridge)/n)ᵗ for gradient descent. The two differ in
+E alone: that is the `Decay` which a curve is given.
+"""
+
+import abc
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float64
+from numpy.typing import ArrayLike
+
+from ntkit.errors import InputError, NumericalError
+from ntkit.predict.targets import Targets, training_targets
+from ntkit.solve.arrays import Numbers, cross_kernel, finite_array, non_negative
+from ntkit.solve.eigen import Eigen, eigendecomposition
+
+
+class Decay(abc.ABC):
+    """How a mode decays, as a function of its rate per unit of time and of the time."""
+
+    @abc.abstractmethod
+    def check(self, times: Numbers, fastest: float) -> Float64[np.ndarray, "*times"]:
+        """The times as an array, refused where they make no sense or where the fastest mode has no value."""
+
+    @abc.abstractmethod
+    def remaining(
+        self, rates: Float64[np.ndarray, " n"], times: Float64[np.ndarray, "*times 1"]
+    ) -> Float64[np.ndarray, "*times n"]:
+        """E: the part of a mode that is left; 1 at time 0 and for rate 0."""
+
+    @abc.abstractmethod
+    def learnt_per_rate(
+        self, rates: Float64[np.ndarray, " n"], times: Float64[np.ndarray, "*times 1"]
+    ) -> Float64[np.ndarray, "*times n"]:
+        """(1 − E)/rate to full relative accuracy; the time itself for rate 0."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainingCurve:
+    """Outputs and loss of a network in the kernel regime, at any time of its training.
+
+    Attributes:
+        eigen: decomposition of the tangent kernel of the training points.
+        targets: y and f₀(X).
+        ridge: penalty on the distance of the weights from their start.
+        learning_rate: η.
+        decay: gradient flow or gradient descent.
+        values: (n,) the eigenvalues used, the largest first: zero where they cannot be told from zero.
+    """
+
+    eigen: Eigen
+    targets: Targets
+    ridge: float
+    learning_rate: float
+    decay: Decay
+    values: Float64[np.ndarray, " n"]
+
+    @property
+    def rates(self) -> Float64[np.ndarray, " n"]:
+        """η (λᵢ + ridge)/n: how fast each eigenmode is learnt, the fastest first."""
+        return self.learning_rate * (self.values + self.ridge) / len(self.values)
+
+    def train(self, times: Numbers) -> Float64[np.ndarray, "..."]:
+        """Outputs at the training points.
+
+        Args:
+            times: any shape, each at least 0; `numpy.inf` is allowed.
+
+        Returns:
+            The shape of `times` followed by that of y.
+
+        Raises:
+            InputError: a time is negative or NaN.
+            NumericalError: gradient descent diverges.
+        """
+        left = _combine(self.eigen.vectors, self.unlearnt(times), self._modes)
+        return self.targets.restore(_finite(self.targets.y - left))
+
+    def test(
+        self, times: Numbers, k_test_train: ArrayLike, f0_test: ArrayLike | None = None
+    ) -> Float64[np.ndarray, "..."]:
+        """Outputs at test points.
+
+        Args:
+            times: any shape, each at least 0; `numpy.inf` is allowed.
+            k_test_train: (m, n) tangent kernel of the test points with the training points.
+            f0_test: initial outputs there, (m,) or (m, o) like y; needed if and only if `f0_train` was given.
+
+        Returns:
+            The shape of `times` followed by (m,) or (m, o).
+
+        Raises:
+            InputError: a shape is wrong, a time is negative or NaN, or f₀ is known in one place only.
+            NumericalError: gradient descent diverges.
+        """
+        cross = cross_kernel(k_test_train, len(self.values), "k_test_train")
+        start = self.targets.start_at(f0_test, len(cross))
+        learnt = _combine(cross @ self.eigen.vectors, self.gains(times), self._modes)
+        return self.targets.restore(_finite(start + learnt))
+
+    def train_loss(self, times: Numbers) -> Float64[np.ndarray, "*times"]:
+        """Squared loss on the training points, without the penalty: mean over examples of ½‖f(xᵢ) − yᵢ‖².
+
+        Computed mode by mode, so that it keeps its relative accuracy where it is far below rounding of the outputs.
+
+        Raises:
+            InputError: a time is negative or NaN.
+            NumericalError: gradient descent diverges.
+        """
+        power = np.sum(self._modes**2, axis=1)
+        with np.errstate(over="ignore", invalid="ignore"):
+            loss = self.unlearnt(times) ** 2 @ power / (2 * len(power))
+        return _finite(np.asarray(loss))
+
+    def unlearnt(self, times: Numbers) -> Float64[np.ndarray, "*times n"]:
+        """I − ΘΦ(t) in the eigenbasis: the part of each mode of the residual that is left at the training points.
+
+        Raises:
+            InputError: a time is negative or NaN.
+            NumericalError: gradient descent has no limit.
+        """
+        checked = self._check(times)[..., None]
+        with np.errstate(over="ignore"):
+            left = self.decay.remaining(self.rates, checked)
+        if self.ridge == 0:
+            return left
+        return (self.ridge + self.values * left) / (self.values + self.ridge)
+
+    def gains(self, times: Numbers) -> Float64[np.ndarray, "*times n"]:
+        """Φ(t) in the eigenbasis: (1 − E)/(λᵢ + ridge), without loss of digits where λᵢ + ridge is tiny.
+
+        A mode whose eigenvalue cannot be told from zero, λ ≤ ν, moves a test output by at most rounding, about ν,
+        times a gain that grows as ηt/n. It is left out from ηt/n = 1/√(ν λ₁) on, λ₁ being the largest eigenvalue:
+        what rounding did by then is √(ν/λ₁) of the residual, and what such a mode can truly have done, being
+        |Θ(x, X) vᵢ| ≤ √(λᵢ Θ(x, x)), is at most √(Θ(x, x)/λ₁) of its part of the residual. At t = ∞ this gives the
+        interpolant of least norm.
+
+        Raises:
+            InputError: a time is negative or NaN.
+            NumericalError: gradient descent has no limit.
+        """
+        checked = self._check(times)[..., None]
+        scale = self.learning_rate / len(self.values)
+        with np.errstate(over="ignore"):
+            gains = scale * self.decay.learnt_per_rate(self.rates, checked)
+        finite = np.where(np.isinf(checked), 0.0, checked)
+        late = np.isinf(checked) | (
+            scale * finite * np.sqrt(self.eigen.noise * max(self.values[0], 0.0)) >= 1
+        )
+        return np.where(late & (self.rates == 0), 0.0, gains)
+
+    def _check(self, times: Numbers) -> Float64[np.ndarray, "*times"]:
+        return self.decay.check(times, float(self.rates[0]))
+
+    @property
+    def _modes(self) -> Float64[np.ndarray, "n o"]:
+        return self.eigen.vectors.T @ self.targets.residual
+
+
+def training_curve(
+    k_train_train: ArrayLike | Eigen,
+    y: ArrayLike,
+    f0_train: ArrayLike | None,
+    ridge: float,
+    learning_rate: float,
+    decay: Decay,
+) -> TrainingCurve:
+    """The curve of a rule of training, from checked data; `gradient_flow` and `gradient_descent` say the rest."""
+    eigen = eigendecomposition(k_train_train)
+    targets = training_targets(y, len(eigen.values), f0_train)
+    ridge = non_negative(ridge, "ridge")
+    if not non_negative(learning_rate, "learning_rate"):
+        raise InputError("learning_rate is 0; expected a positive number.")
+    values = eigen.non_negative_values()
+    # A ridge gives every mode a rate of its own, and nothing divides by an eigenvalue that is rounding.
+    values = values if ridge > 0 else np.where(eigen.null, 0.0, values)
+    return TrainingCurve(eigen, targets, ridge, float(learning_rate), decay, values)
+
+
+def _combine(
+    basis: Float64[np.ndarray, "m n"],
+    weights: Float64[np.ndarray, "*times n"],
+    modes: Float64[np.ndarray, "n o"],
+) -> Float64[np.ndarray, "*times m o"]:
+    """Basis @ diag(weights) @ modes at each time, as one matrix product instead of one for each time."""
+    with np.errstate(over="ignore", invalid="ignore"):  # of a descent that diverges, which `_finite` reports
+        columns = np.moveaxis(weights[..., None] * modes, -2, 0)
+        product = basis @ columns.reshape(len(columns), -1)
+    return np.moveaxis(product.reshape(len(basis), *columns.shape[1:]), 0, -2)
+
+
+def _finite(values: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
+    if not np.isfinite(values).all():
+        raise NumericalError(
+            "gradient descent diverged beyond the range of float64: use fewer steps, or a learning rate below "
+            "largest_learning_rate(k_train_train)."
+        )
+    return values
+
+
+def checked_times(times: Numbers, name: str) -> Float64[np.ndarray, "*times"]:
+    """Times of at least 0, infinity included.
+
+    Raises:
+        InputError: one is negative, NaN or not a number.
+    """
+    given = np.asarray(times)
+    array = finite_array(np.where(given == np.inf, 0, given), name)
+    if (array < 0).any():
+        raise InputError(f"{name} has a value of {array.min()}; expected at least 0.")
+    return np.where(given == np.inf, np.inf, array)

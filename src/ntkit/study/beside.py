@@ -1,0 +1,83 @@
+"""A finite network of a study's architecture, trained, beside what the infinite one predicts for it."""
+
+from typing import Any
+
+import numpy as np
+
+from ntkit.predict import gradient_descent, largest_learning_rate
+from ntkit.study.examples import Examples
+from ntkit.study.finite import train
+from ntkit.study.infinite import Modes, method
+from ntkit.study.kernels import Kernels
+from ntkit.study.network import Network, at_width
+from ntkit.study.progress import Advance
+
+SHARE = 0.5  # of the largest stable learning rate
+
+
+def trained_beside(
+    network: Network,
+    examples: Examples,
+    kernels: Kernels,
+    modes: Modes,
+    *,
+    width: int,
+    steps: int,
+    seed: int,
+    advance: Advance,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Train a network of the given width and lay its outputs beside the predicted ones.
+
+    The prediction is that of gradient descent with the same steps on the infinite network's NTK, from the finite
+    network's own initial outputs f₀; step k is time t = k · learning rate.
+
+    Returns:
+        Its line of the table of methods, and its curves.
+
+    Raises:
+        InputError: The network has no width to set.
+        NumericalError: The training diverged.
+    """
+    targets = examples.train.coded
+    stable = largest_learning_rate(modes.ntk)
+    layer = at_width(network.layer, width, targets.shape[1])
+    run = train(
+        layer, examples.x_train, targets, examples.x_test,
+        learning_rate=SHARE * stable, steps=steps, seed=seed, advance=advance,
+    )  # fmt: skip
+    expected = gradient_descent(modes.ntk, targets, learning_rate=run.learning_rate, f0_train=run.train[0])
+    expected_train = expected.train(run.steps)
+    expected_test = expected.test(run.steps, kernels.ntk_test, run.test[0])
+    distance = [_distance(a, b) for a, b in ((run.train, expected_train), (run.test, expected_test))]
+    found: dict[str, Any] = {
+        "width": width,
+        "steps": steps,
+        "seed": seed,
+        "parameters": run.parameters,
+        "learning_rate": run.learning_rate,
+        "largest_stable_rate": stable,
+        "relative_movement": run.relative_movement,
+        "relative_distance_train": distance[0],
+        "relative_distance_test": distance[1],
+        "step": run.steps.tolist(),
+        "time": run.times.tolist(),
+    }
+    for prefix, on_train, on_test in (
+        ("", run.train, run.test),
+        ("predicted_", expected_train, expected_test),
+    ):
+        for part, outputs, truth in (("train", on_train, examples.train), ("test", on_test, examples.test)):
+            found[f"{prefix}{part}_loss"] = truth.loss(outputs).tolist()
+            found[f"{prefix}{part}_score"] = [truth.score(o) for o in outputs]
+    line = method(
+        "finite", "finite", f"network of width {width}", f"a real network after {steps} steps of gradient descent",
+        examples.train.metrics(run.train[-1]), examples.test.metrics(run.test[-1]),
+        predicted_test_score=examples.test.score(expected_test[-1]),
+    )  # fmt: skip
+    return line, found
+
+
+def _distance(measured: np.ndarray, predicted: np.ndarray) -> float:
+    """‖f − f̂‖ / ‖f̂ − f₀‖ at the last step."""
+    moved = float(np.linalg.norm(predicted[-1] - predicted[0]))
+    return float(np.linalg.norm(measured[-1] - predicted[-1])) / moved if moved > 0 else 0.0

@@ -1,0 +1,112 @@
+"""The folder of a study: written beside its place and then renamed, so that it is whole or not there."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ntkit.errors import InputError
+
+PAGE, NUMBERS, KERNELS = "report.html", "results.json", "kernel.npz"
+
+
+def check_place(folder: Path, overwrite: bool) -> None:
+    """Refuse a place where a study must not be written.
+
+    Args:
+        folder: Where it shall stand.
+        overwrite: Whether an earlier study there may be replaced. Anything else never is.
+
+    Raises:
+        InputError: There is a file or a non-empty folder, or the folder above cannot be written.
+    """
+    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
+        raise InputError(f"--out {folder} is a file or a link: name a folder that does not exist yet")
+    found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
+    if found and not overwrite:
+        raise InputError(
+            f"--out {folder} exists and is not empty: choose another folder, or pass --overwrite"
+        )
+    foreign = sorted(set(found) - {PAGE, NUMBERS, KERNELS})
+    if foreign:
+        raise InputError(
+            f"--out {folder} holds files that no study wrote, such as {foreign[0]}: choose another folder"
+        )
+    above = folder.absolute().parent
+    while not above.exists():
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"--out {folder} cannot be written: {above} is not a folder that you may write to")
+
+
+def write(
+    folder: Path, page: str, results: dict[str, Any], arrays: dict[str, np.ndarray], overwrite: bool
+) -> None:
+    """Write the three files of a study.
+
+    Args:
+        folder: Where they shall stand.
+        page: The report as HTML.
+        results: The numbers; NaN and infinity are not allowed among them.
+        arrays: The kernels.
+        overwrite: Whether an earlier study there may be replaced.
+
+    Raises:
+        InputError: As `check_place`.
+    """
+    check_place(folder, overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        new = work / "new"
+        new.mkdir()
+        (new / PAGE).write_text(page, encoding="utf-8")
+        (new / NUMBERS).write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        _save(new / KERNELS, arrays)
+        if folder.is_dir():
+            folder.rename(work / "old")
+        new.rename(folder)
+    finally:
+        if (work / "old").exists() and not folder.exists():
+            (work / "old").rename(folder)
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an ``.npz`` file beside its place, then rename it.
+
+    Raises:
+        InputError: The folder of ``path`` does not exist or cannot be written.
+    """
+    if not path.absolute().parent.is_dir():
+        raise InputError(f"--out {path}: the folder {path.parent} does not exist")
+    try:
+        with tempfile.NamedTemporaryFile(
+            prefix=f".{path.name}-", suffix=".npz", dir=path.absolute().parent, delete=False
+        ) as file:
+            work = Path(file.name)
+    except OSError as error:
+        raise InputError(
+            f"--out {path} cannot be written: {(error.strerror or 'unwritable').lower()}"
+        ) from error
+    try:
+        _save(work, arrays)
+        work.chmod(0o666 & ~_umask())
+        work.replace(path)
+    finally:
+        work.unlink(missing_ok=True)
+
+
+def _save(path: Path, arrays: Mapping[str, Any]) -> None:
+    np.savez(path, **arrays)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

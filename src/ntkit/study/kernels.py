@@ -1,0 +1,137 @@
+"""Both kernels of a study, in blocks of rows so that progress can be shown, and whether they are positive definite."""
+
+import math
+import os
+from dataclasses import dataclass
+from itertools import product
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+import ntkit as nk
+from ntkit.engines.reference import bytes_per_pair
+from ntkit.errors import InputError, NumericalError
+from ntkit.layer import Layer
+from ntkit.study.progress import Advance
+
+BLOCK = 2**29  # bytes of working arrays per block
+MOST_ROWS = 2048
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The kernels between training rows, and between test and training rows, and the prior variance of test rows."""
+
+    nngp_train: Float[np.ndarray, "n n"]
+    ntk_train: Float[np.ndarray, "n n"]
+    nngp_test: Float[np.ndarray, "m n"]
+    ntk_test: Float[np.ndarray, "m n"]
+    nngp_test_diagonal: Float[np.ndarray, " m"]
+
+
+def blocks(rows: int, largest: int) -> list[slice]:
+    """Slices of one length, at most ``largest``, that cover the rows; the last may reach beyond the end.
+
+    Example:
+        >>> [(s.start, s.stop) for s in blocks(10, 4)]
+        [(0, 4), (4, 8), (8, 12)]
+    """
+    size = math.ceil(rows / math.ceil(rows / largest))
+    return [slice(start, start + size) for start in range(0, rows, size)]
+
+
+def work(n_train: int, n_test: int) -> float:
+    """How many kernel entries `compute` evaluates."""
+    return n_train * (n_train + 1) / 2 + n_test * n_train
+
+
+def compute(layer: Layer, x_train: np.ndarray, x_test: np.ndarray, advance: Advance) -> Kernels:
+    """The kernels of a study, of the type of the inputs.
+
+    Args:
+        layer: The network.
+        x_train: Training examples (n, …).
+        x_test: Test examples (m, …).
+        advance: Told how many entries were just computed.
+
+    Raises:
+        NumericalError: An entry is not finite.
+    """
+    nngp, ntk = symmetric(layer, x_train, advance)
+    nngp_test, ntk_test = between(layer, x_test, x_train, advance)
+    diagonal = np.asarray(nk.kernel_fn(layer).diag(x_test).nngp)
+    check_finite({"NNGP": nngp, "NTK": ntk, "test NNGP": nngp_test, "test NTK": ntk_test})
+    return Kernels(nngp, ntk, nngp_test, ntk_test, diagonal)
+
+
+def symmetric(layer: Layer, x: np.ndarray, advance: Advance) -> tuple[np.ndarray, np.ndarray]:
+    """NNGP and NTK of ``x`` with itself, exactly symmetric; every pair of blocks is computed once."""
+    nngp, ntk = np.empty((len(x), len(x)), x.dtype), np.empty((len(x), len(x)), x.dtype)
+    parts = blocks(len(x), _block_size(layer, x))
+    for number, i in enumerate(parts):
+        for j in parts[number:]:
+            pair = nk.kernel(layer, _cut(x, i)) if i == j else nk.kernel(layer, _cut(x, i), _cut(x, j))
+            for whole, block in ((nngp, pair.nngp), (ntk, pair.ntk)):
+                inside = whole[i, j].shape
+                whole[i, j] = block[: inside[0], : inside[1]]
+                whole[j, i] = whole[i, j].T
+            advance(inside[0] * (inside[0] + 1) / 2 if i == j else inside[0] * inside[1])
+    return nngp, ntk
+
+
+def between(layer: Layer, x1: np.ndarray, x2: np.ndarray, advance: Advance) -> tuple[np.ndarray, np.ndarray]:
+    """NNGP and NTK between the rows of ``x1`` and those of ``x2``."""
+    nngp, ntk = np.empty((len(x1), len(x2)), x1.dtype), np.empty((len(x1), len(x2)), x1.dtype)
+    size = _block_size(layer, x1)
+    for i, j in product(blocks(len(x1), size), blocks(len(x2), size)):
+        pair = nk.kernel(layer, _cut(x1, i), _cut(x2, j))
+        for whole, block in ((nngp, pair.nngp), (ntk, pair.ntk)):
+            inside = whole[i, j].shape
+            whole[i, j] = block[: inside[0], : inside[1]]
+        advance(inside[0] * inside[1])
+    return nngp, ntk
+
+
+def _cut(x: np.ndarray, part: slice) -> np.ndarray:
+    """The rows of a block, the last row repeated beyond the end: blocks of one shape are compiled once."""
+    return x[np.minimum(np.arange(part.start, part.stop), len(x) - 1)]
+
+
+def _block_size(layer: Layer, x: np.ndarray) -> int:
+    """So many rows that a block of pairs takes about half a gibibyte, a second or a few."""
+    per_pair = bytes_per_pair(layer, jnp.asarray(x[:1]), tangent=True)
+    return int(np.clip(np.sqrt(BLOCK / per_pair), 1, MOST_ROWS))
+
+
+def check_finite(named: dict[str, np.ndarray]) -> None:
+    """Refuse kernels with entries that are not finite.
+
+    Raises:
+        NumericalError: The first such entry, and what to do.
+    """
+    for name, values in named.items():
+        if not np.all(np.isfinite(values)):
+            row, column = (int(i) for i in np.argwhere(~np.isfinite(values))[0])
+            raise NumericalError(
+                f"the {name} of rows {row} and {column} is {values[row, column]}: the network's variance overflows; "
+                "use a smaller w_std or fewer layers, or --dtype float64"
+            )
+
+
+def check_memory(n_train: int, n_test: int) -> None:
+    """Refuse a study whose matrices would not fit in memory.
+
+    Raises:
+        InputError: They would need more than three quarters of the machine's memory.
+    """
+    needed = 8.0 * n_train * (8 * n_train + 4 * n_test)
+    try:
+        present = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    except (AttributeError, ValueError, OSError):
+        return
+    if needed > 0.75 * present:
+        raise InputError(
+            f"{n_train} training rows need about {needed / 2**30:.0f} GiB for dense kernels, and this machine has "
+            f"{present / 2**30:.0f} GiB: pass a smaller --train"
+        )

@@ -1,0 +1,247 @@
+"""``run``: a study from its options to its numbers and kernels; ``write_study`` also writes its folder."""
+
+import platform
+import time
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import ntkit as nk
+from ntkit import datasets
+from ntkit.study import baselines, folder, infinite, kernels
+from ntkit.study.beside import trained_beside
+from ntkit.study.examples import Examples, describe, scale, shape
+from ntkit.study.kernel_file import float_type
+from ntkit.study.network import Network, choose_network
+from ntkit.study.options import Options
+from ntkit.study.picture import kernel_picture
+from ntkit.study.progress import Progress
+from ntkit.study.samples import sample_images
+from ntkit.study.scores import describe_score
+from ntkit.study.split import split
+
+FORMAT = 1
+VERSIONS = ("ntkit", "jax", "numpy", "scipy", "scikit-learn", "plotly")
+
+Results = dict[str, Any]
+
+
+def write_study(
+    options: Options, place: Path, *, overwrite: bool = False, show_progress: bool = False, command: str = ""
+) -> Results:
+    """Run a study and write ``report.html``, ``results.json`` and ``kernel.npz`` to a folder.
+
+    The folder appears when all is done; a study that fails leaves nothing behind.
+
+    Args:
+        options: What to study.
+        place: The folder to write.
+        overwrite: Whether an earlier study there may be replaced.
+        show_progress: Whether to draw bars on the terminal.
+        command: The command line, for the report.
+
+    Raises:
+        InputError: The data, the network, an option or the folder cannot be used.
+        NumericalError: A kernel or a training is not finite, or a kernel is not positive semi-definite.
+    """
+    from ntkit.study.report import render
+
+    folder.check_place(place, overwrite)
+    with Progress(show_progress) as progress:
+        results, arrays = run(options, progress, command=command)
+        with progress.stage("report"):
+            folder.write(place, render(results), results, arrays, overwrite)
+    return results
+
+
+def run(
+    options: Options, progress: Progress | None = None, *, command: str = ""
+) -> tuple[Results, dict[str, np.ndarray]]:
+    """Run a study.
+
+    Args:
+        options: What to study.
+        progress: Draws bars and takes times; None for neither.
+        command: The command line, for the report.
+
+    Returns:
+        The numbers of the report, ready for JSON, and the arrays of ``kernel.npz``.
+
+    Raises:
+        InputError: The data, the network or an option cannot be used.
+        NumericalError: A kernel or a training is not finite, or a kernel is not positive semi-definite.
+
+    Example:
+        >>> from ntkit.study import Options, run
+        >>> results, arrays = run(Options(data="iris"))
+        >>> arrays["ntk_train"].shape, results["methods"][0]["test"]["score"] > 0.9
+        ((113, 113), True)
+    """
+    begun = time.perf_counter()
+    progress = progress or Progress()
+    with progress.stage("data"):
+        data, network, examples = _prepare(options)
+    n, m = len(examples.train.y), len(examples.test.y)
+    kernels.check_memory(n, m)
+    with progress.stage("kernels", kernels.work(n, m)) as advance:
+        computed = kernels.compute(network.layer, examples.x_train, examples.x_test, advance)
+    found: Results = {
+        "format": FORMAT,
+        "title": f"{data.name}, {network.name}",
+        "options": _plain(options),
+        "score": describe_score(data.task, data.target_name),
+        "data": describe(data, examples, network),
+        "network": _describe_network(network, options, computed.ntk_train.dtype.name),
+    }
+    found |= _infinite(data, examples, computed, progress)
+    modes = found.pop("modes")
+    found["methods"] += _baselines(examples, data.task, options.seed, progress)
+    found["finite"] = None
+    if options.finite is not None:
+        with progress.stage("finite network", options.steps) as advance:
+            line, found["finite"] = trained_beside(
+                network, examples, computed, modes,
+                width=options.finite, steps=options.steps, seed=options.seed, advance=advance,
+            )  # fmt: skip
+        found["methods"].insert(3, line)
+    found["made"] = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": command or f"ntkit study --data {options.data} --net {options.net}",
+        "seed": options.seed,
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
+        "seconds": {**progress.seconds, "total": time.perf_counter() - begun},
+    }
+    return found, _arrays(computed, examples)
+
+
+def _prepare(options: Options) -> tuple[datasets.Dataset, Network, Examples]:
+    data = datasets.load(options.data, target=options.target, task=options.task)
+    outputs = len(data.class_names) or 1
+    large = (
+        not isinstance(data.x, datasets.Table)
+        and choose_network(options.net, options.net_options, data.x.shape[1:], outputs).reads_positions
+    )
+    rows = split(data, options.train, options.test, options.seed, large=large)
+    scaled = scale(data, rows)
+    network = choose_network(options.net, options.net_options, scaled.shape, outputs)
+    dtype = float_type(options.dtype or ("float32" if network.reads_positions else "float64"))
+    return data, network, shape(data, rows, scaled, network, dtype)
+
+
+def _infinite(
+    data: datasets.Dataset, examples: Examples, computed: kernels.Kernels, progress: Progress
+) -> Results:
+    with progress.stage("eigendecompositions", 2) as advance:
+        modes = infinite.decompose(computed)
+        advance(2)
+    with progress.stage("predictions", 5) as advance:
+        ntk, outputs, jitter = infinite.at_convergence(computed, examples)
+        advance(1)
+        ridge, path = infinite.with_ridge(computed, modes, examples)
+        advance(1)
+        nngp, bayes = infinite.bayesian(computed, modes, examples)
+        advance(1)
+        curves = infinite.learning_curves(computed, modes, examples)
+        advance(1)
+        outcome = (
+            {"confusion": infinite.confusion(examples, outputs)} if data.task == "classification" else {}
+        )
+        picture = kernel_picture(computed.ntk_train, examples, list(data.class_names))
+    return {
+        "modes": modes,
+        "kernels": {
+            "ntk": {**infinite.definiteness(modes.ntk), "jitter": jitter},
+            "nngp": infinite.definiteness(modes.nngp),
+        },
+        "methods": [ntk, ridge, nngp],
+        "outcome": {**outcome, **bayes},
+        "samples": sample_images(data, examples, outputs),
+        "ridge": path,
+        "curves": curves,
+        "spectrum": infinite.spectra(modes, examples),
+        "picture": picture,
+    }
+
+
+def _baselines(examples: Examples, task: str, seed: int, progress: Progress) -> list[Results]:
+    rows_train, rows_test = examples.rows_train, examples.rows_test
+    y = examples.train.y if task == "classification" else examples.train.coded[:, 0]
+    with progress.stage("scikit-learn", len(baselines.svm_grid()) + 1) as advance:
+        ridge = baselines.tuned_ridge(rows_train, y, task)
+        advance(1)
+        scores = []
+        for score in baselines.svm_scores(rows_train, y, task, seed):
+            scores.append(score)
+            advance(1)
+        svm = baselines.best_svm(rows_train, y, task, scores)
+
+    def line(id: str, name: str, what: str, fitted: tuple[Any, dict[str, float]]) -> Results:
+        model, chosen = fitted
+        judged = []
+        for rows, truth in ((rows_train, examples.train), (rows_test, examples.test)):
+            said = model.predict(rows)
+            judged.append(
+                truth.judge(said if task == "classification" else truth.coding.decode(said[:, None]))
+            )
+        return infinite.method(id, "baseline", name, what, judged[0], judged[1], **chosen)
+
+    return [
+        line(
+            "ridge", "linear ridge", "scikit-learn's linear model, its penalty chosen by leave-one-out", ridge
+        ),
+        line(
+            "svm",
+            "RBF support vectors",
+            "scikit-learn's Gaussian-kernel machine, tuned by cross-validation",
+            svm,
+        ),
+    ]
+
+
+def _describe_network(network: Network, options: Options, dtype: str) -> Results:
+    spec = nk.to_spec(network.layer)
+    return {
+        "name": network.name,
+        "options": dict(options.net_options),
+        "spec": spec,
+        "layers": layer_names(spec),
+        "dtype": dtype,
+    }
+
+
+def layer_names(spec: Any) -> str:
+    """The layers of a spec in one line.
+
+    Example:
+        >>> import ntkit as nk
+        >>> layer_names(nk.to_spec(nk.Repeat(nk.Dense(8) >> nk.Relu(), 2) >> nk.Dense(1)))
+        '2 × (Dense → Relu) → Dense'
+    """
+    if spec["layer"] == "Serial":
+        return " → ".join(layer_names(part) for part in spec["layers"])
+    if spec["layer"] == "Repeat":
+        body = layer_names(spec["body"])
+        return body if spec["times"] == 1 else f"{spec['times']} × ({body})"
+    inside = [spec[k] for k in ("body",) if k in spec] or spec.get("branches", [])
+    return spec["layer"] + (f"({', '.join(layer_names(part) for part in inside)})" if inside else "")
+
+
+def _plain(options: Options) -> Results:
+    return {k: dict(v) if k == "net_options" else v for k, v in vars(options).items()}
+
+
+def _arrays(computed: kernels.Kernels, examples: Examples) -> dict[str, np.ndarray]:
+    return {
+        "nngp_train": computed.nngp_train,
+        "ntk_train": computed.ntk_train,
+        "nngp_test": computed.nngp_test,
+        "ntk_test": computed.ntk_test,
+        "nngp_test_diagonal": computed.nngp_test_diagonal,
+        "index_train": examples.split.train,
+        "index_test": examples.split.test,
+        "y_train": examples.train.y,
+        "y_test": examples.test.y,
+    }

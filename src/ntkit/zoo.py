@@ -1,0 +1,112 @@
+"""Architectures by name: each a few lines of public layers."""
+
+from collections.abc import Callable
+
+from ntkit.errors import InputError
+from ntkit.layer import Layer, Serial
+from ntkit.layers import AvgPool, Conv, Dense, Flatten, GlobalAvgPool, Identity, Repeat, Sum
+from ntkit.spec import from_spec, nearest
+
+
+def activation(name: str) -> Layer:
+    """The activation of a (case-insensitive) layer name, with its default hyperparameters.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    from ntkit.activations import Activation
+    from ntkit.spec import layer_classes
+
+    known = {n.lower(): n for n, cls in layer_classes().items() if issubclass(cls, Activation)}
+    if name.lower() not in known:
+        raise InputError(f"unknown activation {name!r}{nearest(name.lower(), known)}")
+    return from_spec({"layer": known[name.lower()]})
+
+
+def mlp(
+    *, depth: int = 3, width: int = 512, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.1, outputs: int = 1
+) -> Layer:
+    """A fully connected network with `depth` hidden layers."""
+    hidden = Dense(width, w_std, b_std) >> activation(act)
+    deeper = () if _count("depth", depth) == 1 else (Repeat(hidden, depth - 1),)
+    return Serial((*hidden.layers, *deeper, Dense(outputs)))
+
+
+def cnn(
+    *, depth: int = 3, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.1, outputs: int = 1
+) -> Layer:
+    """`depth` 3×3 convolutions, then a dense readout of all positions (Flatten)."""
+    return _convolutions(depth, width, act, w_std, b_std) >> Flatten() >> Dense(outputs)
+
+
+def cnn_gap(
+    *, depth: int = 3, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.1, outputs: int = 1
+) -> Layer:
+    """`depth` 3×3 convolutions, then the mean over positions (global average pooling)."""
+    return _convolutions(depth, width, act, w_std, b_std) >> GlobalAvgPool() >> Dense(outputs)
+
+
+def myrtle5(*, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1) -> Layer:
+    """The Myrtle network with 5 weight layers (Shankar et al. 2020, figure 2)."""
+    return _myrtle((2, 1, 1), width, act, w_std, b_std, outputs)
+
+
+def myrtle7(*, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1) -> Layer:
+    """The Myrtle network with 7 weight layers (Shankar et al. 2020, figure 2)."""
+    return _myrtle((2, 2, 2), width, act, w_std, b_std, outputs)
+
+
+def myrtle10(*, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1) -> Layer:
+    """The Myrtle network with 10 weight layers (Shankar et al. 2020, figure 2)."""
+    return _myrtle((3, 3, 3), width, act, w_std, b_std, outputs)
+
+
+def resnet(
+    *, blocks: int = 2, width: int = 128, act: str = "relu", w_std: float = 1.0, b_std: float = 0.0, outputs: int = 1
+) -> Layer:
+    """A wide residual network: three groups of `blocks` pre-activation blocks (Zagoruyko & Komodakis 2016, table 1)."""
+    net = Conv(width, 3, w_std=w_std, b_std=b_std)
+    for stride in (1, 2, 2):
+        for block in range(_count("blocks", blocks)):
+            net = net >> _residual(width, act, w_std, b_std, stride if block == 0 else 1, project=block == 0)
+    return net >> GlobalAvgPool() >> Dense(outputs)
+
+
+ZOO: dict[str, Callable[..., Layer]] = {
+    "mlp": mlp,
+    "cnn": cnn,
+    "cnn_gap": cnn_gap,
+    "myrtle5": myrtle5,
+    "myrtle7": myrtle7,
+    "myrtle10": myrtle10,
+    "resnet": resnet,
+}
+
+
+def _count(name: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, found {value!r}")
+    return value
+
+
+def _convolutions(depth: int, width: int, act: str, w_std: float, b_std: float) -> Serial:
+    hidden = Conv(width, 3, w_std=w_std, b_std=b_std) >> activation(act)
+    deeper = () if _count("depth", depth) == 1 else (Repeat(hidden, depth - 1),)
+    return Serial((*hidden.layers, *deeper))
+
+
+def _myrtle(stages: tuple[int, ...], width: int, act: str, w_std: float, b_std: float, outputs: int) -> Layer:
+    """Stages of 3×3 convolutions, each ended by a 2×2 mean; the first has one convolution more than the pools suggest."""
+    layers: list[Layer] = []
+    for convolutions in stages:
+        for _ in range(convolutions):
+            layers += [Conv(width, 3, w_std=w_std, b_std=b_std), activation(act)]
+        layers.append(AvgPool(2))
+    return Serial((*layers, GlobalAvgPool(), Dense(outputs)))
+
+
+def _residual(width: int, act: str, w_std: float, b_std: float, stride: int, *, project: bool) -> Layer:
+    body = activation(act) >> Conv(width, 3, stride=stride, w_std=w_std, b_std=b_std)
+    body = body >> activation(act) >> Conv(width, 3, w_std=w_std, b_std=b_std)
+    shortcut = Conv(width, 3, stride=stride, w_std=w_std, b_std=b_std) if project else Identity()
+    return Sum((body, shortcut))
