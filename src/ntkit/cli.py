@@ -62,14 +62,15 @@ Overwrite = Annotated[
 @contextmanager
 def exit_codes() -> Iterator[None]:
     """Turn the errors of ntkit into one message on standard error and an exit code."""
-    from ntkit.errors import InputError, NoClosedFormError, NumericalError
-
     try:
-        yield
-    except (InputError, NoClosedFormError) as error:
-        _fail(error, BAD_INPUT)
-    except NumericalError as error:
-        _fail(error, NUMERICAL)
+        from ntkit.errors import InputError, NoClosedFormError, NumericalError
+
+        try:
+            yield
+        except (InputError, NoClosedFormError) as error:
+            _fail(error, BAD_INPUT)
+        except NumericalError as error:
+            _fail(error, NUMERICAL)
     except KeyboardInterrupt:
         _fail("interrupted; nothing was written", INTERRUPTED)
 
@@ -126,8 +127,10 @@ def study(
 ) -> None:
     """Study a data set: kernels, predictions, training and a page to look at.
 
-    Writes report.html (open it in a browser), results.json (every number of the page) and kernel.npz to the folder
-    --out. Exit codes: 0 done, 1 numerical failure, 2 bad input, 130 interrupted.
+    Writes to the folder --out: report.html, to open in a browser; results.json, every number of the page; and
+    kernel.npz, the kernels.
+
+    Exit codes: 0 done, 1 numerical failure, 2 bad input, 130 interrupted.
     """
     with exit_codes():
         from ntkit.study import Options, summary, write_study

@@ -114,8 +114,8 @@ def diagonal(net: Layer, x: Inputs, *, dtype: Any = None, memory: int = DEFAULT_
     dtype = working_dtype(x, dtype)
     x = _in_dtype(x, dtype, "x")
     with jax.enable_x64(dtype == np.float64):
-        tile = _tile_side(len(x), reference.bytes_per_pair(net, x, tangent=True), memory, power=1)
-        parts = [reference.compiled_diagonal(net, x[i : i + tile], tangent=True) for i in range(0, len(x), tile)]
+        tile = _tile_side(len(x), reference.bytes_per_pair(net, x.shape[1:], dtype.itemsize), memory, power=1)
+        parts = [reference.diagonal(net, x[i : i + tile], tangent=True) for i in range(0, len(x), tile)]
         pair = KernelPair(*(np.concatenate([np.asarray(p[k]) for p in parts]) for k in (0, 1)))
     _check_finite(net, pair)
     return pair
@@ -144,20 +144,15 @@ def moments_by_layer(net: Layer, x1: Inputs, x2: Inputs | None = None, *, dtype:
     """
     check_network(net)
     if traced(net, x1, x2):
+        symmetric = x2 is None
         x1, x2 = _rows(x1), _rows(x1 if x2 is None else x2)
-        return [(name, KernelPair(*p)) for name, p in reference.by_layer(net, x1, x2, None)]
+        numbers = _numbers(range(len(x1)), range(len(x2)), symmetric)
+        return [(name, KernelPair(*p)) for name, p in reference.by_layer(net, x1, x2, *numbers)]
     x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
     with jax.enable_x64(dtype == np.float64):
-        same = np.eye(len(x1), dtype=bool) if symmetric else None
-        names: list[str] = []
-
-        def run(net: Layer, x1: Array, x2: Array) -> list:
-            steps = reference.by_layer(net, x1, x2, same)
-            names[:] = [name for name, _ in steps]
-            return [p for _, p in steps]
-
-        results = jax.jit(run)(net, x1, x2)
-        return [(name, KernelPair(*map(np.asarray, p))) for name, p in zip(names, results, strict=True)]
+        numbers = _numbers(range(len(x1)), range(len(x2)), symmetric)
+        steps = reference.by_layer(net, x1, x2, *numbers)
+        return [(name, KernelPair(*map(np.asarray, pair))) for name, pair in steps]
 
 
 def _compute(net: Layer, x1: Inputs, x2: Inputs | None, engine: str, dtype: Any, memory: int, *, tangent: bool):
@@ -168,7 +163,7 @@ def _compute(net: Layer, x1: Inputs, x2: Inputs | None, engine: str, dtype: Any,
         return _traced(net, x1, x2, tangent=tangent)
     x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
     with jax.enable_x64(dtype == np.float64):
-        per_pair = reference.bytes_per_pair(net, x1, tangent=tangent)
+        per_pair = reference.bytes_per_pair(net, x1.shape[1:], dtype.itemsize)
         side = _tile_side(max(len(x1), len(x2)), per_pair, memory, power=2)
         result = _in_tiles(net, x1, x2, side, symmetric=symmetric, tangent=tangent)
     _check_finite(net, result)
@@ -193,9 +188,15 @@ def _traced(net: Layer, x1: Inputs, x2: Inputs | None, *, tangent: bool):
     """Inside a JAX trace: one tile, under the trace's own settings."""
     x1 = _rows(x1)
     if x2 is not None:
-        return reference.pairs(net, x1, _rows(x2), None, tangent=tangent)
-    same = np.eye(x1.shape[0], dtype=bool)
-    return tuple(None if k is None else _symmetrised(k) for k in reference.pairs(net, x1, x1, same, tangent=tangent))
+        x2 = _rows(x2)
+        return reference.pairs(net, x1, x2, *_numbers(range(len(x1)), range(len(x2)), False), tangent=tangent)
+    both = reference.pairs(net, x1, x1, *_numbers(range(len(x1)), range(len(x1)), True), tangent=tangent)
+    return tuple(None if k is None else _symmetrised(k) for k in both)
+
+
+def _numbers(rows: range, columns: range, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of the examples; those of two batches never agree."""
+    return np.asarray(rows), np.asarray(columns) if symmetric else -1 - np.asarray(columns)
 
 
 def _rows(x: Inputs) -> Array:
@@ -232,8 +233,8 @@ def _in_tiles(net: Layer, x1: np.ndarray, x2: np.ndarray, side: int, *, symmetri
     for i in range(0, len(x1), rows):
         for j in range(i if symmetric else 0, len(x2), columns):
             a, b = _cut(x1, i, rows), _cut(x2, j, columns)
-            numbers = (np.arange(i, i + rows), np.arange(j, j + columns)) if symmetric else (None, None)
-            tile = reference.compiled_pairs(net, a, b, *numbers, tangent=tangent)
+            numbers = _numbers(range(i, i + rows), range(j, j + columns), symmetric)
+            tile = reference.pairs(net, a, b, *numbers, tangent=tangent)
             for k, values in enumerate(tile):
                 if values is None:
                     continue

@@ -17,7 +17,7 @@ Shape = tuple[int | None, ...]
 Params = Any
 
 
-def _as_given(value: Hyperparameter) -> Hyperparameter:
+def _as_given(value: Any) -> Any:
     """Keep a hyperparameter as it is, but make integers floats: integers have no gradient."""
     return float(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else value
 
@@ -101,11 +101,20 @@ class Layer(eqx.Module):
 
     def __rshift__(self, other: "Layer") -> "Serial":
         """`a >> b`: first `a`, then `b`."""
-        return Serial((*_stages(self), *_stages(other)))
+        return Serial((*stages(self), *stages(other)))
 
 
-def _stages(layer: Layer) -> tuple[Layer, ...]:
+def stages(layer: Layer) -> tuple[Layer, ...]:
+    """The layers of a stack; of another layer, itself."""
     return layer.layers if isinstance(layer, Serial) else (layer,)
+
+
+def plan(layer: Layer, after: Need) -> list[Need]:
+    """What is needed before each of the layer's stages, first to last, and after the last."""
+    needs = [after]
+    for stage in reversed(stages(layer)):
+        needs.append(stage.needs(needs[-1]))
+    return needs[::-1]
 
 
 def children(layer: Layer, name: str) -> None:
@@ -153,19 +162,14 @@ class Serial(Layer):
         return x
 
     def propagate(self, m: Moments) -> Moments:
-        plan = [m.wanted]
-        for layer in reversed(self.layers):
-            plan.append(layer.needs(plan[-1]))
-        m = m.keep(plan.pop())
-        for layer in self.layers:
-            wanted = plan.pop()
-            m = layer.propagate(m.wanting(wanted)).keep(wanted).settled()
+        needs = plan(self, m.wanted)
+        m = m.keep(needs[0])
+        for layer, need in zip(self.layers, needs[1:], strict=True):
+            m = layer.propagate(m.wanting(need)).keep(need).settled()
         return m
 
     def rates(self, params: Params) -> Params:
         return tuple(layer.rates(p) for layer, p in zip(self.layers, params, strict=True))
 
     def needs(self, after: Need) -> Need:
-        for layer in reversed(self.layers):
-            after = layer.needs(after)
-        return after
+        return plan(self, after)[0]

@@ -7,7 +7,6 @@ from typing import ClassVar, NamedTuple
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from equinox import AbstractClassVar
 from jaxtyping import Array
 
@@ -22,6 +21,9 @@ from ntkit.activations.quadrature import (
     logistic,
     moment,
 )
+from ntkit.activations.quadrature.checks import as_breaks, check_continuous, check_elementwise
+from ntkit.activations.quadrature.difference import difference_of_moments
+from ntkit.activations.quadrature.elu import ELU
 from ntkit.errors import InputError
 from ntkit.layer import Hyperparameter, check_range, hyperparameter
 from ntkit.moments import BivariateNormal
@@ -47,33 +49,6 @@ class NumericalActivation(Activation):
     @abc.abstractmethod
     def own(self, var: Array) -> tuple[Array, Array]:
         """E[f(u)²] and E[f'(u)²], u of variance `var`."""
-
-def difference_of_moments(
-    pair: BivariateNormal, dual: Array, own1: tuple[Array, Array], own2: tuple[Array, Array], jitter: float
-) -> tuple[Array, Array, Array]:
-    """E[(f(u) − f(v))²] from its moments where it is large, by the mean value theorem where it is small.
-
-    Args:
-        pair: The joint law of u and v.
-        dual: E[f(u) f(v)].
-        own1: E[f(u)²] and E[f'(u)²].
-        own2: E[f(v)²] and E[f'(v)²].
-        jitter: Relative error of `dual`, beside rounding.
-
-    Returns:
-        The value for small gaps, that for large ones, and where the first is the better one.
-    """
-    (second1, slope1), (second2, slope2) = own1, own2
-    # f(u) − f(v) ≈ f'(m)(u − v), m = (u + v)/2 of variance M. With S(q) = E[f'(√q z)²] and κ = E[m (u − v)] =
-    # (q − q')/2, E[f'(m)²(u − v)²] = gap·S(M) + 2 κ² S'(M), and S(M) ≈ (S(q) + S(q'))/2,
-    # 2 κ S'(M) ≈ S(q) − S(q'): all up to a relative error of the order of the gap.
-    near = pair.gap * (slope1 + slope2) / 2 + (pair.var1 - pair.var2) / 2 * (slope1 - slope2)
-    far = second1 + second2 - 2 * dual
-    # The far form loses precision·second/(gap·slope) of relative accuracy, the near one about the gap.
-    precision = max(jitter, float(jnp.finfo(pair.gap.dtype).eps))
-    worth = (second1 + second2) / jnp.maximum(slope1 + slope2, jnp.finfo(pair.gap.dtype).tiny)
-    small = pair.gap < jnp.minimum(0.01, jnp.sqrt(precision * worth))
-    return jnp.maximum(0.0, near), jnp.maximum(0.0, far), small
 
 
 def _itself(var: Array) -> BivariateNormal:
@@ -111,7 +86,9 @@ class LogisticActivation(NumericalActivation):
         (dual1, slope1), (dual2, slope2) = self.own(pair.var1), self.own(pair.var2)
         bound = self.tolerance + 64 * float(jnp.finfo(pair.cov.dtype).eps)
         like = jnp.zeros_like(pair.cov)
-        return QuadratureError(bound * jnp.sqrt(dual1 * dual2) + like, bound * jnp.sqrt(slope1 * slope2) + like)
+        return QuadratureError(
+            bound * jnp.sqrt(dual1 * dual2) + like, bound * jnp.sqrt(slope1 * slope2) + like
+        )
 
 
 class Tanh(LogisticActivation):
@@ -260,39 +237,6 @@ class LadderActivation(NumericalActivation):
         return QuadratureError(*(b + 64 * eps * s for b, s in zip(bounds, scales, strict=True)))
 
 
-def _elu(x: Array, alpha: Array) -> Array:
-    return jnp.where(x > 0, x, alpha * jnp.expm1(jnp.minimum(x, 0.0)))
-
-
-def _elu_derivative(x: Array, alpha: Array) -> Array:
-    return jnp.where(x > 0, 1.0, alpha * jnp.exp(jnp.minimum(x, 0.0)))
-
-
-def _elu_second(x: Array, alpha: Array) -> Array:
-    return jnp.where(x > 0, 0.0, alpha * jnp.exp(jnp.minimum(x, 0.0)))
-
-
-def _elu_means(order: int) -> Callable | None:
-    """E[elu⁽ᵒʳᵈᵉʳ⁾(m + s w)] in closed form, by E[eˣ; x < 0] = exp(m + s²/2) Φ(−(m + s²)/s)."""
-
-    def exponential(m: Array, s: Array, s_inverse: Array) -> Array:
-        return jnp.exp(m + s**2 / 2 + jax.scipy.special.log_ndtr(-(m * s_inverse + s)))
-
-    def mean(m: Array, s: Array, alpha: Array) -> Array:
-        s_inverse = 1 / jnp.maximum(s, jnp.finfo(s.dtype).tiny ** 0.5)
-        t = m * s_inverse
-        positive, left = jax.scipy.special.ndtr(t), exponential(m, s, s_inverse)
-        if order == 0:
-            ahead = m * positive + s * jnp.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
-            return ahead + alpha * (left - jax.scipy.special.ndtr(-t))
-        return (positive if order == 1 else 0.0) + alpha * left
-
-    return mean
-
-
-_ELU = Ladder((_elu, _elu_derivative, _elu_second, _elu_second), (0.0,), _elu_means)
-
-
 class Elu(LadderActivation):
     """x where x > 0, alpha·(exp(x) − 1) elsewhere.
 
@@ -318,25 +262,15 @@ class Elu(LadderActivation):
         check_range(self, "alpha")
 
     def fn(self, x: Array) -> Array:
-        return _elu(x, self.alpha)
+        return ELU.fn(x, jnp.asarray(self.alpha, x.dtype))
 
     @property
     def ladder(self) -> Ladder:
-        return _ELU
+        return ELU
 
     @property
     def parameters(self) -> tuple[Hyperparameter, ...]:
         return (self.alpha,)
-
-
-def _as_breaks(values: object) -> tuple[float, ...]:
-    try:
-        breaks = tuple(sorted({float(b) for b in np.atleast_1d(np.asarray(values, dtype=float))}))
-    except (TypeError, ValueError):
-        raise InputError(f"Elementwise: breaks must be a sequence of numbers, found {values!r}") from None
-    if not np.all(np.isfinite(breaks)):
-        raise InputError(f"Elementwise: breaks must be finite numbers, found {values!r}")
-    return breaks
 
 
 class Elementwise(LadderActivation):
@@ -351,7 +285,8 @@ class Elementwise(LadderActivation):
         breaks: Points of x.
 
     Raises:
-        InputError: `fn` or `derivative` cannot be called, or a break is not a finite number.
+        InputError: `fn` or `derivative` is not an elementwise JAX function, `fn` jumps at a break, or a break is not a
+            finite number.
 
     Example:
         >>> import jax.numpy as jnp, ntkit as nk
@@ -371,8 +306,14 @@ class Elementwise(LadderActivation):
         if not callable(fn):
             raise InputError(f"Elementwise: fn must be a function of an array, found {fn!r}")
         if not (derivative is None or callable(derivative)):
-            raise InputError(f"Elementwise: derivative must be a function of an array, or None, found {derivative!r}")
-        self.function, self.derivative, self.breaks = fn, derivative, _as_breaks(breaks)
+            raise InputError(
+                f"Elementwise: derivative must be a function of an array, or None, found {derivative!r}"
+            )
+        self.function, self.derivative, self.breaks = fn, derivative, as_breaks(breaks)
+        for name, function in (("fn", fn), ("derivative", derivative)):
+            if function is not None:
+                check_elementwise(name, function)
+        check_continuous(self.ladder)
 
     def fn(self, x: Array) -> Array:
         return self.function(x)

@@ -1,12 +1,13 @@
 """The reference engine: `propagate` under `jit`; differentiable, on any device, for every layer."""
 
-from functools import partial
+import math
+from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 from jaxtyping import Array
 
-from ntkit.layer import Layer, Serial
+from ntkit.layer import Layer, Serial, plan, stages
 from ntkit.layers.repeat import Repeat
 from ntkit.moments import Extent, Moments, Need, input_moments
 
@@ -15,81 +16,128 @@ _OWN = Need(Extent.NONE, Extent.PAIRS)
 _EVERYTHING = Need(Extent.PAIRS, Extent.PAIRS)
 
 Pair = tuple[Array, Array | None]
+Step = Callable[[Layer, Moments, Need], Moments]
+Start = Callable[..., Moments]
 
 
-def pairs(net: Layer, x1: Array, x2: Array, same: Array | None, *, tangent: bool) -> Pair:
+def pairs(net: Layer, x1: Array, x2: Array, rows: Array, columns: Array, *, tangent: bool) -> Pair:
     """NNGP and NTK of all rows of `x1` with all rows of `x2`; positions at the end become (n1, n2, P1, P2).
 
     Args:
         net: The network.
         x1: (n1, *positions, channels).
         x2: (n2, *positions, channels).
-        same: (n1, n2), whether row i and row j are one and the same example; None for two batches.
+        rows: (n1,), which example each row of `x1` is.
+        columns: (n2,), the same of `x2`; equal numbers are one and the same example.
         tangent: Whether the NTK is asked for; without it the second result is None.
     """
-    m = input_moments(x1, x2, begin=net.needs(_CROSS), wanted=_CROSS, same=same, tangent=tangent)
-    return net.propagate(m).keep(_CROSS).cross.as_matrices()
+    start, step = _how(net, x1, x2)
+    m = start(x1, x2, rows, columns, begin=net.needs(_CROSS), wanted=_CROSS, tangent=tangent)
+    return _through(net, m, step).cross.as_matrices()
 
 
 def diagonal(net: Layer, x: Array, *, tangent: bool) -> Pair:
     """NNGP and NTK of every row with itself, without those of other pairs."""
-    m = input_moments(x, None, begin=net.needs(_OWN), wanted=_OWN, tangent=tangent)
-    return net.propagate(m).own1.as_matrices()
+    start, step = _how(net, x)
+    m = start(x, None, None, None, begin=net.needs(_OWN), wanted=_OWN, tangent=tangent)
+    return _through(net, m, step).own1.as_matrices()
 
 
-def by_layer(net: Layer, x1: Array, x2: Array, same: Array | None) -> list[tuple[str, Pair]]:
+def by_layer(net: Layer, x1: Array, x2: Array, rows: Array, columns: Array) -> list[tuple[str, Pair]]:
     """NNGP and NTK after every layer of the stack, with all pairs of positions throughout."""
-    m = input_moments(x1, x2, begin=_EVERYTHING, wanted=_EVERYTHING, same=same)
+    start, step = _how(net, x1, x2)
+    m = start(x1, x2, rows, columns, begin=_EVERYTHING, wanted=_EVERYTHING, tangent=True)
     steps: list[tuple[str, Moments]] = []
-    _walk(net, m, "", steps)
-    return [(name, step.cross.as_matrices()) for name, step in steps]
+    _walk(net, m, "", steps, step)
+    return [(name, after.cross.as_matrices()) for name, after in steps]
 
 
-def _walk(layer: Layer, m: Moments, path: str, steps: list[tuple[str, Moments]]) -> Moments:
-    """Propagate through nested stacks and repetitions, noting the moments after each layer."""
-    if isinstance(layer, Serial):
-        for i, child in enumerate(layer.layers):
-            m = _walk(child, m, f"{path}{i}.", steps)
-        return m
-    if isinstance(layer, Repeat):
-        for i in range(layer.times):
-            m = _walk(layer.body, m, f"{path}{i}.", steps)
-        return m
-    m = layer.propagate(m.wanting(_EVERYTHING))
-    steps.append((f"{path.rstrip('.')}:{type(layer).__name__}" if path else type(layer).__name__, m))
+def bytes_per_pair(net: Layer, shape: tuple[int, ...], itemsize: int) -> int:
+    """About how many bytes the working arrays of one pair of examples of this shape take.
+
+    Raises:
+        InputError: The network does not take examples of this shape.
+    """
+    needs = plan(net, _CROSS)
+    shapes = [shape]
+    for layer in stages(net):
+        shapes.append(jax.eval_shape(lambda key, layer=layer: _Static(layer.init(key, shapes[-1])[1]), _KEY).value)
+    most = 1
+    for need, (*positions, _) in zip(needs, shapes, strict=True):
+        p = math.prod(positions)
+        cross = p**2 if need.cross == Extent.PAIRS else p
+        own = 2 * p**2 if need.own == Extent.PAIRS else 0
+        most = max(most, cross + own)
+    return _LIVE_ARRAYS * most * itemsize
+
+
+_LIVE_ARRAYS = 8  # at the peak: three moments before and after a layer, and temporaries
+
+
+# One layer, one program -----------------------------------------------------------------------------------------------
+#
+# Outside of a trace every layer of the stack is compiled by itself: equal layers share a program, whatever the depth,
+# and so do networks with equal layers. Fusion across layers is lost, and would have been prevented (`Moments.settled`).
+
+
+def _how(*trees) -> tuple[Start, Step]:
+    """Compiled steps, or plain ones inside of a trace."""
+    inside = any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(trees))
+    return (_start, _step) if inside else (_compiled_start, _compiled_step)
+
+
+def _start(x1: Array, x2: Array | None, rows: Array | None, columns: Array | None, *, begin, wanted, tangent) -> Moments:
+    same = None if rows is None or columns is None else rows[:, None] == columns[None, :]
+    return input_moments(x1, x2, begin=begin, wanted=wanted, same=same, tangent=tangent)
+
+
+def _step(layer: Layer, m: Moments, wanted: Need) -> Moments:
+    return layer.propagate(m.wanting(wanted)).keep(wanted).settled()
+
+
+_compiled_start = jax.jit(_start, static_argnames=("begin", "wanted", "tangent"))
+_jitted_step = jax.jit(_step, static_argnames="wanted")
+
+
+def _compiled_step(layer: Layer, m: Moments, wanted: Need) -> Moments:
+    """`_step` by a compiled program, with tokens of random weights that are new at every call."""
+    tokens = list(m.facts.sources)
+    out = _jitted_step(layer, m.with_sources(range(len(tokens))), wanted)
+    return out.with_sources(tokens[t] if isinstance(t, int) else object() for t in out.facts.sources)
+
+
+def _through(net: Layer, m: Moments, step: Step) -> Moments:
+    """Propagate through the stack, one step a layer."""
+    for layer, need in zip(stages(net), plan(net, m.wanted)[1:], strict=True):
+        m = step(layer, m, need)
     return m
 
 
-@partial(jax.jit, static_argnames="tangent")
-def compiled_pairs(net: Layer, x1: Array, x2: Array, rows: Array | None, columns: Array | None, *, tangent: bool) -> Pair:
-    """`pairs`, compiled once for all values of the hyperparameters; `rows` and `columns` number one batch's examples."""
-    same = None if rows is None else rows[:, None] == columns[None, :]
-    return pairs(net, x1, x2, same, tangent=tangent)
+def _walk(layer: Layer, m: Moments, path: str, steps: list[tuple[str, Moments]], step: Step) -> Moments:
+    """Propagate through nested stacks and repetitions, noting the moments after each layer."""
+    if isinstance(layer, Serial | Repeat):
+        inner = layer.layers if isinstance(layer, Serial) else (layer.body,) * layer.times
+        for i, child in enumerate(inner):
+            m = _walk(child, m, f"{path}{i}.", steps, step)
+        return m
+    m = step(layer, m, _EVERYTHING)
+    name = type(layer).__name__
+    steps.append((f"{path.removesuffix('.')}:{name}" if path else name, m))
+    return m
 
 
-compiled_diagonal = jax.jit(diagonal, static_argnames="tangent")
+@jax.tree_util.register_static
+class _Static:
+    """A static value that passes through `eval_shape`."""
+
+    def __init__(self, value: tuple[int, ...]):
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Static) and self.value == other.value
+
+    def __hash__(self) -> int:
+        return hash(self.value)
 
 
-def bytes_per_pair(net: Layer, x: Array, *, tangent: bool) -> int:
-    """About how many bytes the working arrays of one pair of examples take."""
-    two = jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
-    traced = jax.make_jaxpr(partial(pairs, net, same=None, tangent=tangent))(two, two)
-    return max(1, _LIVE_ARRAYS * _largest(traced.jaxpr) // 4)
-
-
-_LIVE_ARRAYS = 8  # of the largest size, at the peak: three moments before and after a layer, and temporaries
-
-
-def _largest(jaxpr) -> int:
-    """Bytes of the largest array that a traced function makes, loops included."""
-    most = 0
-    for equation in jaxpr.eqns:
-        inner = [v.jaxpr if hasattr(v, "jaxpr") else v for v in equation.params.values()]
-        for v in inner:
-            if hasattr(v, "eqns"):
-                most = max(most, _largest(v))
-        for var in equation.outvars:
-            aval = var.aval
-            if hasattr(aval, "dtype") and jnp.issubdtype(aval.dtype, jnp.floating):
-                most = max(most, aval.size * aval.dtype.itemsize)
-    return most
+_KEY = jax.ShapeDtypeStruct((2,), np.uint32)

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import equinox as eqx
 import jax
@@ -73,6 +73,10 @@ class Moments(eqx.Module):
     def with_facts(self, facts: Facts) -> "Moments":
         """The same moments of channels of which other facts are known."""
         return dataclasses.replace(self, facts=facts)
+
+    def with_sources(self, sources: Iterable) -> "Moments":
+        """The same moments, the random weights below named by other tokens."""
+        return self.with_facts(dataclasses.replace(self.facts, sources=frozenset(sources)))
 
     def _blocks(self, f: Callable[[Block, Block | None, Block | None], Block], **changes) -> "Moments":
         """Apply f(block, rows with themselves, columns with themselves) to every block."""

@@ -153,6 +153,7 @@ def learning_curves(kernels: Kernels, modes: Modes, examples: Examples) -> dict[
         "test_score": scores,
         "best_time": float(times[best]),
         "best_score": scores[best],
+        "last_score": scores[-1],
         "best_loss": float(test_loss[best]),
         "early_stopping_gain": float(1 - test_loss[best] / test_loss[-1]),
     }

@@ -5,7 +5,6 @@ import os
 from dataclasses import dataclass
 from itertools import product
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -100,7 +99,7 @@ def _cut(x: np.ndarray, part: slice) -> np.ndarray:
 
 def _block_size(layer: Layer, x: np.ndarray) -> int:
     """So many rows that a block of pairs takes about half a gibibyte, a second or a few."""
-    per_pair = bytes_per_pair(layer, jnp.asarray(x[:1]), tangent=True)
+    per_pair = bytes_per_pair(layer, x.shape[1:], x.dtype.itemsize)
     return int(np.clip(np.sqrt(BLOCK / per_pair), 1, MOST_ROWS))
 
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-
 Advance = Callable[[float], None]
 """Called with how many units of a stage were just done."""
 

@@ -8,7 +8,7 @@ from jaxtyping import Int
 from ntkit.datasets import Dataset
 from ntkit.errors import InputError
 
-MOST_TRAIN, MOST_TEST = 1000, 500  # defaults; they keep a study under a minute
+MOST_TRAIN, MOST_TEST = 1500, 500  # defaults; they keep a study under a minute
 MOST_IMAGES_TRAIN, MOST_IMAGES_TEST = 500, 200
 
 
@@ -24,7 +24,7 @@ def split(data: Dataset, n_train: int | None, n_test: int | None, seed: int, *, 
     """Choose training and test rows; for classes in the proportions of the data, with every class in both.
 
     Rows that the source sets apart for testing are only used for testing. By default a quarter of the rows tests, and
-    at most 1000 train and 500 test (500 and 200 where ``large`` says that an example is costly).
+    at most 1500 train and 500 test (500 and 200 where ``large`` says that an example is costly).
 
     Args:
         data: the data set.

@@ -34,6 +34,12 @@ class Series(NamedTuple):
     rest: Float[Array, "..."]
     used: Int[Array, ""]
 
+    def part(self, chosen: slice, shape: tuple[int, ...]) -> "Series":
+        """The series at some of the variances of a vector, put into another shape."""
+        coefficients, second, rest = (a[..., chosen] for a in self[:3])
+        table = coefficients.reshape(len(coefficients), *shape)
+        return Series(table, second.reshape(shape), rest.reshape(shape), self.used)
+
 
 def series(fn: Function, var: Float[Array, "..."], breaks: tuple[float, ...]) -> Series:
     """The Hermite series of z ↦ fn(√var z) at every variance; degrees stop where nothing is left."""
@@ -50,7 +56,9 @@ def _unpad(array: Array, shape: tuple[int, ...], size: int) -> Array:
     return array.reshape(-1)[:size].reshape(shape)
 
 
-def _chunk(fn: Function, var: Float[Array, "rows"], breaks: tuple[float, ...]) -> tuple[Array, Array, Array, Array]:
+def _chunk(
+    fn: Function, var: Float[Array, "rows"], breaks: tuple[float, ...]
+) -> tuple[Array, Array, Array, Array]:
     # At variance 0 a break at 0 counts with the mean of its two sides, the limit of vanishing variance.
     std = jnp.maximum(jnp.sqrt(var), jnp.finfo(var.dtype).tiny ** 0.25)
     # ψ_k = h_k √density reaches to 2√k, beyond any cut: its partner √density must be negligible at the cut.
@@ -73,7 +81,9 @@ def _chunk(fn: Function, var: Float[Array, "rows"], breaks: tuple[float, ...]) -
             a = a.at[j].set(jnp.sum(weighted * now, axis=0))
             return a, now, (z * now - roots[k + j] * before) / roots[k + j + 1]
 
-        a, before, now = jax.lax.fori_loop(0, STEP, degree, (jnp.zeros((STEP, *var.shape), var.dtype), before, now))
+        a, before, now = jax.lax.fori_loop(
+            0, STEP, degree, (jnp.zeros((STEP, *var.shape), var.dtype), before, now)
+        )
         last = jnp.sum(a**2, axis=0)
         return k + STEP, jax.lax.dynamic_update_slice_in_dim(table, a, k, 0), before, now, rest - last, last
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntkit.activations.quadrature.ladder import Ladder
-from ntkit.activations.quadrature.mehler import cut_bound, mehler, series
+from ntkit.activations.quadrature.mehler import Series, cut_bound, mehler, series
 from ntkit.activations.quadrature.nested import conditioned, squared_difference
 from ntkit.activations.quadrature.panels import NORMAL, Resolution, density, inverse
 from ntkit.activations.separation import determinant
@@ -40,11 +40,15 @@ def tolerance(dtype: jnp.dtype) -> float:
     return max(1e-10, 32 * float(jnp.finfo(dtype).eps))
 
 
-def by_panels(first: Ladder, second: Ladder, parameters: tuple, pair: BivariateNormal, rule: Resolution) -> Array:
+def by_panels(
+    first: Ladder, second: Ladder, parameters: tuple, pair: BivariateNormal, rule: Resolution
+) -> Array:
     """E[f(u) g(v)] by nested panels alone, pair after pair: slow, right at every correlation."""
     shape = jnp.broadcast_shapes(*(a.shape for a in (pair.var1, pair.var2, pair.cov, pair.gap)))
     everywhere = jnp.ones(shape, bool)
-    return _replace(jnp.zeros(shape, pair.cov.dtype), everywhere, pair, _panel_rule(first, second, parameters, rule))
+    return _replace(
+        jnp.zeros(shape, pair.cov.dtype), everywhere, pair, _panel_rule(first, second, parameters, rule)
+    )
 
 
 def gap_by_panels(ladder: Ladder, parameters: tuple, pair: BivariateNormal, where: Array) -> Array:
@@ -55,9 +59,7 @@ def gap_by_panels(ladder: Ladder, parameters: tuple, pair: BivariateNormal, wher
 
 
 def _by_series_or_panels(first: Ladder, second: Ladder, parameters: tuple, pair: BivariateNormal) -> Array:
-    one = series(lambda x: first.fn(x, *parameters), pair.var1, first.breaks)
-    same = first is second and pair.var1 is pair.var2
-    two = one if same else series(lambda x: second.fn(x, *parameters), pair.var2, second.breaks)
+    one, two = _both_series(first, second, parameters, pair)
     correlation = pair.correlation
     value = mehler(one, two, correlation)
     norm = jnp.sqrt(one.second) * jnp.sqrt(two.second)
@@ -65,11 +67,24 @@ def _by_series_or_panels(first: Ladder, second: Ladder, parameters: tuple, pair:
     return _replace(value, hard, pair, _panel_rule(first, second, parameters, NORMAL))
 
 
+def _both_series(
+    first: Ladder, second: Ladder, parameters: tuple, pair: BivariateNormal
+) -> tuple[Series, Series]:
+    if first is not second:
+        one = series(lambda x: first.fn(x, *parameters), pair.var1, first.breaks)
+        return one, series(lambda x: second.fn(x, *parameters), pair.var2, second.breaks)
+    size, variances = pair.var1.size, jnp.concatenate([pair.var1.reshape(-1), pair.var2.reshape(-1)])
+    both = series(lambda x: first.fn(x, *parameters), variances, first.breaks)
+    return both.part(slice(size), pair.var1.shape), both.part(slice(size, None), pair.var2.shape)
+
+
 def _panel_rule(first: Ladder, second: Ladder, parameters: tuple, rule: Resolution) -> Callable:
     return lambda pair: conditioned(first, second, parameters, pair, rule)
 
 
-def _replace(value: Array, where: Array, pair: BivariateNormal, rule: Callable[[BivariateNormal], Array]) -> Array:
+def _replace(
+    value: Array, where: Array, pair: BivariateNormal, rule: Callable[[BivariateNormal], Array]
+) -> Array:
     """`value`, with the entries marked by `where` replaced by `rule`, BATCH pairs at a time."""
     flat = [jnp.broadcast_to(a, value.shape).reshape(-1) for a in (pair.var1, pair.var2, pair.cov, pair.gap)]
     where = jnp.broadcast_to(where, value.shape).reshape(-1)
@@ -135,7 +150,9 @@ def by_variance(first: Ladder, second: Ladder, parameters: tuple, pair: Bivariat
         total = total + jump * _density_at(b, pair.var1) * _given(second, parameters, pair, b)
     for b, jump in first.jumps(parameters, pair.cov.dtype):
         # E[δ_b'(u) g(v)] = −∂/∂u (density(u) E[g(v) | u]) at b.
-        score = b * _given(second, parameters, pair, b) - pair.cov * _derivative_given(second, parameters, pair, b)
+        score = b * _given(second, parameters, pair, b) - pair.cov * _derivative_given(
+            second, parameters, pair, b
+        )
         total = total + jump * _density_at(b, pair.var1) * score * inverse(pair.var1)
     return total / 2
 

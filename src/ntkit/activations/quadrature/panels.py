@@ -90,7 +90,9 @@ def line(std: Float[Array, "..."], breaks: tuple[float, ...], radius: int, count
     return nodes, weights * density(nodes)
 
 
-def smoothed(fn: Function, mean: Array, std: Array, breaks: tuple[float, ...], rule: Resolution = NORMAL) -> Array:
+def smoothed(
+    fn: Function, mean: Array, std: Array, breaks: tuple[float, ...], rule: Resolution = NORMAL
+) -> Array:
     """E[fn(mean + std·w)], w standard normal: one node at a time, so that memory stays that of `mean`.
 
     Panels are counted from the break that is nearest to 0: graded next to it, then WIDE wide. The other breaks cut
@@ -129,7 +131,9 @@ def _offset(number: Array, start: Array, graded_panels: int) -> Array:
     """Position of the numbered edge: 0, ±start·start^(−j/n) for j < n, ±1, then in steps of WIDE."""
     size = jnp.abs(number)
     near = start ** (1 - (size - 1) / graded_panels)
-    offset = jnp.where(size <= graded_panels, jnp.where(size == 0, 0.0, near), 1 + WIDE * (size - graded_panels - 1))
+    offset = jnp.where(
+        size <= graded_panels, jnp.where(size == 0, 0.0, near), 1 + WIDE * (size - graded_panels - 1)
+    )
     return jnp.sign(number) * offset
 
 

@@ -84,13 +84,19 @@ def _confusion(results: Results) -> Panel:
     )
     wrong = table - np.diag(np.diag(table))
     see = f"Each row is a true class and the diagonal counts the {int(np.trace(table))} test rows that are right"
+    i, j = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
     if wrong.sum() == 0:
         see += ": there is no error."
+    elif wrong[i, j] == 1:
+        see += (
+            f"; no two of the {int(wrong.sum())} errors are alike."
+            if wrong.sum() > 1
+            else "; there is one error."
+        )
     else:
-        i, j = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
         see += (
             f"; of the {int(wrong.sum())} errors the most frequent is {names[i]} taken for {names[j]} "
-            f"({int(wrong[i, j])} time{'s' if wrong[i, j] > 1 else ''})."
+            f"({int(wrong[i, j])} times)."
         )
     return Panel("outcome", "Where is it wrong?", see, figure)
 
@@ -141,12 +147,10 @@ def samples(results: Results) -> Panel:
     figure.update_xaxes(visible=False, constrain="domain")
     figure.update_yaxes(visible=False, constrain="domain")
     wrong = sum(said != true for said, true in zip(found["predicted"], found["true"], strict=True))
-    see = (
-        f"The first {wrong} images carry the network's wrong answer in bold and then the true one, the others are "
-        "answered right: would you have made these mistakes?"
-        if wrong
-        else "All answers are right on these test images."
-    )
+    marked = "Each image carries" if wrong == len(titles) else f"The first {wrong} images carry"
+    see = f"{marked} the network's wrong answer in bold and then the true one: would you have made these mistakes?"
+    if wrong == 0:
+        see = "The network answers all of these test images right."
     return Panel(
         "samples",
         "What do the mistakes look like?" if wrong else "What do the examples look like?",

@@ -34,17 +34,15 @@ def curves(results: Results) -> Panel:
             )
             figure.add_trace(trace, 1, column)
     figure = _time_axes(results, figure, found["time"], found["train_loss"] + found["test_loss"])
-    see = (
-        f"The test loss is lowest at t = {number(found['best_time'])} with an {results['score']['name']} of "
-        f"{score_text(results, found['best_score'])}, and training until convergence leads to "
-        f"{score_text(results, found['test_score'][-1])}"
-    )
-    gain = found["early_stopping_gain"]
-    see += (
-        f": stopping there lowers the test loss by {percent(gain)}."
-        if gain > 0.01
-        else ": stopping early gains nothing."
-    )
+    gain, name = found["early_stopping_gain"], results["score"]["name"]
+    best, last = (score_text(results, found[k]) for k in ("best_score", "last_score"))
+    if gain > 0.01:
+        see = (
+            f"The test loss is lowest at t = {number(found['best_time'])}, where the {name} is {best}, and training on "
+            f"until convergence leads to {last}: stopping early lowers the test loss by {percent(gain)}."
+        )
+    else:
+        see = f"Training until convergence leads to a test {name} of {last}: stopping early gains nothing."
     return Panel("curves", "What happens during training?", see, figure)
 
 
