@@ -8,7 +8,7 @@ from ntkit.errors import InputError
 from ntkit.layer import Layer, Shape
 from ntkit.layers.dense import channels_of
 from ntkit.moments import Window
-from ntkit.moments.grid import pad
+from ntkit.moments.grid import pad_positions
 from ntkit.moments.moments import check_positions
 
 Extents = int | tuple[int, ...]
@@ -77,6 +77,4 @@ def output_shape(layer: Layer, size: Extents, shape: Shape) -> tuple[list[Window
 
 def pad_batch(x: Array, windows: list[Window], who: str) -> Array:
     """Extend a batch (n, *positions, channels) as the windows ask."""
-    for d, window in enumerate(windows):
-        x = pad(x, (1 + d,), *window.pads(x.shape[1 + d], who), window.padding)
-    return x
+    return pad_positions(x, windows, 1, False, who)

@@ -5,6 +5,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkit.moments.angle import first_quadrant_angle
+
 
 class BivariateNormal(eqx.Module):
     """Centred jointly normal (u, v), elementwise over arrays that broadcast against each other.
@@ -70,10 +72,7 @@ def _half_chords(var1: Array, var2: Array, cov: Array, gap: Array) -> tuple[Arra
 
 @jax.custom_jvp
 def _angle(var1: Array, var2: Array, cov: Array, gap: Array) -> Array:
-    sin_half, cos_half = _half_chords(var1, var2, cov, gap)
-    degenerate = (sin_half == 0) & (cos_half == 0)
-    one = jnp.ones_like(sin_half)
-    return 2 * jnp.arctan2(jnp.where(degenerate, one, sin_half), jnp.where(degenerate, one, cos_half))
+    return 2 * first_quadrant_angle(*_half_chords(var1, var2, cov, gap))
 
 
 @_angle.defjvp
@@ -110,8 +109,7 @@ def _arc(var1: Array, var2: Array, cov: Array, gap: Array) -> Array:
     t2 = theta**2
     # sin θ − θ cos θ = θ³/3 · (1 − θ²/10 + θ⁴/280 − θ⁶/15120 + …): its terms cancel to no digit at small θ.
     series = theta * t2 / 3 * (1 - t2 / 10 * (1 - t2 / 28 * (1 - t2 / 54 * (1 - t2 / 88))))
-    closed = jnp.sin(theta) - theta * jnp.cos(theta)
-    return scale * jnp.where(theta < 0.25, series, closed)
+    return jnp.where(theta < 0.25, scale * series, _sine(var1, var2, cov, gap) - theta * cov)
 
 
 @_arc.defjvp

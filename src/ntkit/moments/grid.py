@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
@@ -50,45 +51,60 @@ class Window(NamedTuple):
         total = max((self.output(extent, who) - 1) * self.stride + self.reach - extent, 0)
         return total // 2, total - total // 2
 
-    def outside(self, extent: int, who: str) -> np.ndarray:
-        """(outputs, size): whether tap t of output o reads a padded zero."""
-        low, _ = self.pads(extent, who)
-        out = np.arange(self.output(extent, who))[:, None] * self.stride
-        source = out - low + np.arange(self.size)[None, :] * self.dilation
-        outside = (source < 0) | (source >= extent)
-        return outside & (self.padding == "SAME")
-
 
 def axes_of(dimension: int, lead: int, paired: bool) -> tuple[int, ...]:
     """The array axes of one dimension of the grid."""
     return (lead + 2 * dimension, lead + 2 * dimension + 1) if paired else (lead + dimension,)
 
 
-def pad(array: Array, axes: tuple[int, ...], low: int, high: int, padding: str) -> Array:
-    """Extend the given axes with zeros (SAME) or round the grid (CIRCULAR)."""
+def pad(array: Array, axes: tuple[int, ...], window: Window, who: str) -> Array:
+    """Extend the given axes as a window asks, with zeros (SAME) or round the grid (CIRCULAR)."""
+    low, high = window.pads(array.shape[axes[0]], who)
     if low == high == 0:
         return array
     widths = [(low, high) if axis in axes else (0, 0) for axis in range(array.ndim)]
-    return jnp.pad(array, widths, mode="wrap" if padding == "CIRCULAR" else "constant")
+    return jnp.pad(array, widths, mode="wrap" if window.padding == "CIRCULAR" else "constant")
 
 
-def window_taps(array: Array, axes: tuple[int, ...], window: Window, who: str) -> list[Array]:
-    """One array a tap: its source of every output, along all the given axes at once."""
-    extent = array.shape[axes[0]]
-    low, high = window.pads(extent, who)
-    padded = pad(array, axes, low, high, window.padding)
-    count = window.output(extent, who)
-    taps = []
-    for t in range(window.size):
+def tap_sum(padded: Array, axes: tuple[int, ...], window: Window, count: int) -> Array:
+    """Sum over the taps of a window that moves along all the given axes of a padded array together."""
+
+    def tap(t: int) -> Array:
         start = t * window.dilation
         cut = slice(start, start + (count - 1) * window.stride + 1, window.stride)
-        taps.append(padded[tuple(cut if axis in axes else slice(None) for axis in range(array.ndim))])
-    return taps
+        return padded[tuple(cut if axis in axes else slice(None) for axis in range(padded.ndim))]
+
+    return sum_of_list([tap(t) for t in range(window.size)])
 
 
 def window_sum(array: Array, axes: tuple[int, ...], window: Window, who: str) -> Array:
-    """Sum over the taps of a window that moves along all the given axes together."""
-    return sum_of_list(window_taps(array, axes, window, who))
+    """Sum over the taps of a window that moves along all the given axes together, padding included."""
+    return tap_sum(pad(array, axes, window, who), axes, window, window.output(array.shape[axes[0]], who))
+
+
+def pad_positions(array: Array, windows: list[Window], lead: int, paired: bool, who: str) -> Array:
+    """Extend every dimension of the grid as its window asks."""
+    for d, window in enumerate(windows):
+        array = pad(array, axes_of(d, lead, paired), window, who)
+    return array
+
+
+def slide(padded: Array, windows: list[Window], counts: tuple[int, ...], lead: int, paired: bool) -> Array:
+    """Sum over the taps of windows, one dimension after another; one pass over memory each."""
+    for d, (window, count) in enumerate(zip(windows, counts, strict=True)):
+        padded = tap_sum(settled(padded), axes_of(d, lead, paired), window, count)
+    return padded
+
+
+def settled(array: Array) -> Array:
+    """The same array, to be computed once: XLA shall not fold its arithmetic into everything that reads it.
+
+    On CPUs it fuses cheap elementwise producers into all of their consumers, so that work and compilation grow
+    exponentially with depth, and shifted reads of a padded array become bounds checks. A division counts as dear and
+    is not repeated; the barrier hides that it divides by one. Measured: 12 layers compile in 2.7 s, not 19; a 3×3 sum
+    over all pairs of 32×32 positions takes 1.0 ms of processor time, not 2.9.
+    """
+    return array / jax.lax.optimization_barrier(jnp.ones((), array.dtype))
 
 
 def sum_of_list(arrays: list[Array]) -> Array:

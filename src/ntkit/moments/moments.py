@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterable
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array, Bool
 
 from ntkit.errors import InputError
@@ -61,13 +60,8 @@ class Moments(eqx.Module):
         )
 
     def settled(self) -> "Moments":
-        """The same moments, to be computed once: XLA shall not fold one layer's arithmetic into those that follow.
-
-        On CPUs it fuses cheap elementwise producers into all of their consumers, layer after layer, and compilation and
-        work grow exponentially with depth; a division counts as dear and is not repeated (12 layers: 19 s → 2.7 s).
-        """
-        one = jax.lax.optimization_barrier(jnp.ones(()))
-        blocks = [None if b is None else b.map(lambda a: a / one.astype(a.dtype)) for b in (self.cross, self.own1, self.own2)]
+        """The same moments, to be computed once (see `grid.settled`)."""
+        blocks = [None if b is None else b.map(grid.settled) for b in (self.cross, self.own1, self.own2)]
         return dataclasses.replace(self, cross=blocks[0], own1=blocks[1], own2=blocks[2])
 
     def with_facts(self, facts: Facts) -> "Moments":
@@ -165,28 +159,21 @@ class Moments(eqx.Module):
 
     def slide(self, windows: list[grid.Window], who: str) -> "Moments":
         """Mean over the taps of windows that move together over both positions: the patches of a convolution."""
+        shape = tuple(w.output(n, who) for w, n in zip(windows, self.shape, strict=True))
         taps = math.prod(w.size for w in windows)
 
         def on(block: Block, rows: Block | None, columns: Block | None) -> Block:
-            cov, gap, ntk = block.cov, block.gap, block.ntk
-            q1 = None if rows is None else rows.variances()
-            q2 = None if columns is None else columns.variances()
-            for d, window in enumerate(windows):
-                axes = grid.axes_of(d, block.lead, block.paired)
-                cov = grid.window_sum(cov, axes, window, who)
-                ntk = None if ntk is None else grid.window_sum(ntk, axes, window, who)
-                if q1 is None or q2 is None:
-                    continue
-                gap = grid.window_sum(gap, axes, window, who)
-                if block.paired:
-                    alone = [_read_alone(q, d, window, side, block.lead, who) for side, q in enumerate((q1, q2))]
-                    gap = gap + (alone[0] + alone[1])
-                q1 = grid.window_sum(q1, (1 + d,), window, who)
-                q2 = grid.window_sum(q2, (1 + d,), window, who)
-            gap = jnp.zeros_like(cov) if q1 is None or q2 is None else gap / taps
-            return block.replace(cov / taps, _stop(gap), None if ntk is None else ntk / taps)
+            def mean(padded: Array) -> Array:
+                return grid.slide(padded, windows, shape, block.lead, block.paired) / taps
 
-        shape = tuple(w.output(n, who) for w, n in zip(windows, self.shape, strict=True))
+            cov, gap, ntk = (
+                None if a is None else grid.pad_positions(a, windows, block.lead, block.paired, who)
+                for a in (block.cov, block.gap, block.ntk)
+            )
+            if rows is not None and columns is not None and block.paired and windows[0].padding == "SAME":
+                gap = gap + _gap_to_zeros(rows.variances(), columns.variances(), windows, block.lead, who)
+            return block.replace(mean(cov), _stop(mean(gap)), None if ntk is None else mean(ntk))
+
         return self._blocks(on, shape=shape)
 
     def mix(self, op: Callable[[Array, int, int], Array], shape: tuple[int, ...], *, drop: bool = False) -> "Moments":
@@ -281,20 +268,14 @@ def _mixed_gap(block: Block, rows: Block, columns: Block, linear: Callable[..., 
     return jnp.maximum(gap - (sums[1] - sums[0]) * (means[0] - means[1]), 0.0)
 
 
-def _read_alone(q: Array, dimension: int, window: grid.Window, side: int, lead: int, who: str) -> Array:
-    """Σ over taps whose partner reads a padded zero of the variance that this side reads: there the gap is the variance.
-
-    Returns an array that broadcasts over a paired block, with both output axes of this dimension.
-    """
-    axis = 1 + dimension
-    taps = grid.window_taps(q, (axis,), window, who)
-    outside = window.outside(q.shape[axis], who)
-    total = jnp.zeros((1,) * (q.ndim + 1), q.dtype)
-    for t in np.flatnonzero(outside.any(axis=0)):
-        partner = jnp.asarray(outside[:, t], q.dtype).reshape((-1,) + (1,) * (q.ndim - 1 - axis + side))
-        total = total + jnp.expand_dims(taps[t], axis + 1 - side) * partner
-    others = [lead + 2 * e + (1 - side) for e in range(q.ndim - 1) if e != dimension]
-    return jnp.expand_dims(total, [1 - side] * (lead == 2) + others)
+def _gap_to_zeros(q1: Array, q2: Array, windows: list[grid.Window], lead: int, who: str) -> Array:
+    """The gap between a position inside and a padded zero: the variance of the one inside."""
+    inside = grid.pad_positions(jnp.ones((1, *q1.shape[1:]), q1.dtype), windows, 1, False, who)
+    parts = []
+    for side, q in enumerate((q1, q2)):
+        variances = grid.along(grid.pad_positions(q, windows, 1, False, who), side, lead, True)
+        parts.append(variances * (1 - grid.along(inside, 1 - side, lead, True)))
+    return parts[0] + parts[1]
 
 
 def _like(array: Array, reference: Array) -> Array:

@@ -15,7 +15,7 @@ from ntkit.study import baselines, folder, infinite, kernels
 from ntkit.study.beside import trained_beside
 from ntkit.study.examples import Examples, describe, scale, shape
 from ntkit.study.kernel_file import float_type
-from ntkit.study.network import Network, choose_network
+from ntkit.study.network import Network, at_width, choose_network
 from ntkit.study.options import Options
 from ntkit.study.picture import kernel_picture
 from ntkit.study.progress import Progress
@@ -127,6 +127,8 @@ def _prepare(options: Options) -> tuple[datasets.Dataset, Network, Examples]:
     rows = split(data, options.train, options.test, options.seed, large=large)
     scaled = scale(data, rows)
     network = choose_network(options.net, options.net_options, scaled.shape, outputs)
+    if options.finite is not None:
+        at_width(network.layer, options.finite, outputs)  # refused now rather than after the kernels
     dtype = float_type(options.dtype or ("float32" if network.reads_positions else "float64"))
     return data, network, shape(data, rows, scaled, network, dtype)
 

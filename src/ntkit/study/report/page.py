@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from ntkit.study.report.figures import panels
@@ -32,8 +31,8 @@ def render(results: dict[str, Any]) -> str:
         panels=made,
         score=lambda value: score_text(results, value),
         methods={method["id"]: method for method in results["methods"]},
-        figures=Markup(_in_script(json.dumps(figures))),
-        plotly=Markup(get_plotlyjs()),
+        figures=_in_script(json.dumps(figures)),
+        plotly=get_plotlyjs(),
         spec=json.dumps(results["network"]["spec"], indent=2),
     )
 

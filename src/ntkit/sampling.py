@@ -1,0 +1,335 @@
+"""`sample`, both kernels of finite networks by Monte Carlo, with the standard error of every entry."""
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, PRNGKeyArray
+
+from ntkit.arrays import check_batch, working_dtype
+from ntkit.errors import InputError
+from ntkit.kernels import DEFAULT_MEMORY, Inputs
+from ntkit.layer import Layer, Params, Shape
+
+Network: TypeAlias = Layer | tuple[Callable, Callable]
+
+_AT_ONCE = 8  # networks; more gain nothing on a CPU, whose cores these fill
+
+
+class SampledKernel(NamedTuple):
+    """Means over finite networks, and how sure they are; the shapes are those of `kernel`.
+
+    Attributes:
+        nngp: (n1, n2), mean over networks and output units of f(x) f(x').
+        ntk: (n1, n2), mean of the empirical tangent kernels.
+        nngp_error: (n1, n2), standard errors of `nngp`.
+        ntk_error: (n1, n2), standard errors of `ntk`.
+        count: How many networks were drawn.
+    """
+
+    nngp: np.ndarray
+    ntk: np.ndarray
+    nngp_error: np.ndarray
+    ntk_error: np.ndarray
+    count: int
+
+    def merge(self, other: "SampledKernel") -> "SampledKernel":
+        """The result of both samples together, as if drawn in one; their keys must differ.
+
+        Raises:
+            InputError: The kernels differ in shape.
+
+        Example:
+            >>> import jax, numpy as np, ntkit as nk
+            >>> net = nk.Dense(16) >> nk.Relu() >> nk.Dense(1)
+            >>> a, b = (nk.sample(net, np.eye(2), key=jax.random.key(seed), count=8) for seed in (0, 1))
+            >>> a.merge(b).count
+            16
+
+        References:
+            Chan, Golub & LeVeque (1983), "Algorithms for Computing the Sample Variance", equation (1.5b).
+        """
+        if self.nngp.shape != other.nngp.shape:
+            raise InputError(
+                f"merge: the samples are of kernels shaped {self.nngp.shape} and {other.nngp.shape}; "
+                "draw both for the same inputs"
+            )
+        return _finished(_merged(_running(self), _running(other)))
+
+
+def sample(
+    net: Network,
+    x1: Inputs,
+    x2: Inputs | None = None,
+    *,
+    key: PRNGKeyArray,
+    count: int = 64,
+    units: int | None = None,
+    dtype: Any = None,
+    memory: int = DEFAULT_MEMORY,
+) -> SampledKernel:
+    """NNGP and NTK of finite networks, averaged over random weights.
+
+    Over networks with weights θ, drawn independently, and over the O units of their outputs,
+
+        nngp[i, j] = mean of f_o(x_i) f_o(x_j),
+        ntk[i, j] = mean of Σ_k rate_k · ∂f_o(x_i)/∂θ_k · ∂f_o(x_j)/∂θ_k,
+
+    with `net.rates(θ)` for a network of layers and rates of 1 for a pair of functions. A standard error is the standard
+    deviation over networks by √count. Only running means and sums of squares are kept, whatever the count.
+
+    Args:
+        net: A network; or a pair (init, apply) with init(key, shape of one example) → (params, output shape) and
+            apply(params, x) → (n, *positions, O). Rows of x must not act on one another: each is computed by itself
+            (so that `Dropout` draws a mask for every row and network).
+        x1: (n1, d) or (n1, *positions, channels).
+        x2: (n2, …) alike; None for `x1` with itself.
+        key: A JAX random key.
+        count: How many networks, ≥ 2.
+        units: Of how many output units to take the tangent kernel, at a cost of one backward pass each; None for all.
+        dtype: float32 or float64; None for that of `x1`.
+        memory: Bytes that gradients may take: fewer networks at once, then fewer rows at once.
+
+    Returns:
+        Means, standard errors and count; (n1, n2), or (n1, n2, P1, P2) where the network ends with P positions.
+
+    Raises:
+        InputError: The data, the network or an option is not usable.
+
+    Example:
+        >>> import jax, numpy as np, ntkit as nk
+        >>> net = nk.Dense(64, w_std=2**0.5) >> nk.Relu() >> nk.Dense(1)
+        >>> found = nk.sample(net, np.eye(3), key=jax.random.key(0), count=200)
+        >>> bool((abs(found.ntk - nk.ntk(net, np.eye(3))) < 5 * found.ntk_error).all())
+        True
+
+    References:
+        Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes", section 4.
+    """
+    net = _as_layer(net)
+    count, units = _whole("count", count, 2), None if units is None else _whole("units", units, 1)
+    x1 = check_batch(x1, "x1")
+    dtype = working_dtype(x1, dtype)
+    rows = [x1] if x2 is None else [x1, check_batch(x2, "x2")]
+    if rows[-1].shape[1:] != x1.shape[1:]:
+        raise InputError(f"x2 must hold examples shaped like x1's, {x1.shape[1:]}; found {rows[-1].shape[1:]}")
+    with jax.enable_x64(dtype == np.float64):
+        batches = tuple(jnp.asarray(r, dtype) for r in rows)
+        trained, outputs = _trained(net, key, batches[0])
+        units = outputs.shape[-1] if units is None else min(units, outputs.shape[-1])
+        at_once, block = _sizes(trained, math.prod(outputs.shape[:-1]), sum(map(len, rows)), count, memory)
+        running: _Running | None = None
+        keys = jax.random.split(key, -(-count // at_once) * at_once)
+        for start in range(0, count, at_once):
+            weights = jnp.asarray(np.arange(start, start + at_once) < count, dtype)
+            part = _draw(net, keys[start : start + at_once], weights, batches, trained, units, block)
+            part = _Running(*(np.asarray(a, np.float64) for a in part))
+            running = part if running is None else _merged(running, part)
+    assert running is not None
+    return _with_positions(_finished(running), tuple(map(len, (rows[0], rows[-1]))), len(outputs.shape) > 1)
+
+
+# Running means ----------------------------------------------------------------------------------------------------------
+
+
+class _Running(NamedTuple):
+    """Count, means (2, …) of both kernels, and sums of squared deviations from them."""
+
+    count: np.ndarray
+    mean: np.ndarray
+    squares: np.ndarray
+
+
+def _merged(a: _Running, b: _Running) -> _Running:
+    """Chan, Golub & LeVeque (1983), equation (1.5b)."""
+    count = a.count + b.count
+    step = b.mean - a.mean
+    return _Running(count, a.mean + step * (b.count / count), a.squares + b.squares + step**2 * (a.count * b.count / count))
+
+
+def _finished(running: _Running) -> SampledKernel:
+    n = running.count
+    error = np.sqrt(running.squares / (n * (n - 1)))
+    return SampledKernel(*running.mean, *error, int(n))
+
+
+def _running(found: SampledKernel) -> _Running:
+    n = np.asarray(float(found.count))
+    errors = np.stack([found.nngp_error, found.ntk_error])
+    return _Running(n, np.stack([found.nngp, found.ntk]), errors**2 * n * (n - 1))
+
+
+def _with_positions(found: SampledKernel, rows: tuple[int, int], positions: bool) -> SampledKernel:
+    """(n1·P, n2·P) → (n1, n2, P, P), or as it is for vectors."""
+    if not positions:
+        return found
+
+    def split(k: np.ndarray) -> np.ndarray:
+        return k.reshape(rows[0], k.shape[0] // rows[0], rows[1], k.shape[1] // rows[1]).transpose(0, 2, 1, 3)
+
+    return SampledKernel(*map(split, found[:4]), found.count)
+
+
+# One network ------------------------------------------------------------------------------------------------------------
+
+
+class _Plain(eqx.Module):
+    """A pair of functions in the clothes of a layer."""
+
+    start: Callable = eqx.field(static=True)
+    run: Callable = eqx.field(static=True)
+
+    def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
+        return self.start(key, shape)
+
+    def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        return self.run(params, x)
+
+    def rates(self, params: Params) -> Params:
+        return jax.tree.map(lambda p: jnp.ones_like(p) if eqx.is_inexact_array(p) else 0.0, params)
+
+
+class _Trained(NamedTuple):
+    """Which parameters have a rate other than 0, leaf by leaf, and the bytes of their values."""
+
+    leaves: tuple[bool, ...]
+    size: int
+
+
+def _as_layer(net: Any) -> Any:
+    if isinstance(net, Layer):
+        return net
+    if isinstance(net, (tuple, list)) and len(net) == 2 and all(map(callable, net)):
+        return _Plain(*net)
+    raise InputError(
+        "sample: expected a network such as nk.Dense(512) >> nk.Relu() >> nk.Dense(1), or a pair of functions "
+        f"(init, apply); found {type(net).__name__}"
+    )
+
+
+def _whole(name: str, value: Any, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(f"sample: {name} must be a whole number of at least {least}, found {value!r}")
+    return int(value)
+
+
+@eqx.filter_jit
+def _moving(net: Any, key: PRNGKeyArray, shape: Shape) -> list[Array]:
+    params, _ = net.init(key, shape)
+    return [jnp.any(r != 0) for r in jax.tree.leaves(net.rates(params))]
+
+
+def _trained(net: Any, key: PRNGKeyArray, x: Array) -> tuple[_Trained, jax.ShapeDtypeStruct]:
+    """What is trained, and the shape of one example's outputs."""
+    leaves = tuple(map(bool, _moving(net, key, x.shape[1:])))
+
+    def run(k: PRNGKeyArray) -> tuple[Params, Array]:
+        params, _ = net.init(k, x.shape[1:])
+        return jax.tree.leaves(params), _example(net, params, x[0], k)
+
+    params, outputs = jax.eval_shape(run, key)
+    size = sum(math.prod(p.shape) * p.dtype.itemsize for p, keep in zip(params, leaves, strict=True) if keep)
+    return _Trained(leaves, size), outputs
+
+
+def _example(net: Any, params: Params, row: Array, key: PRNGKeyArray) -> Array:
+    """Outputs of one example, (*positions, O)."""
+    return jnp.atleast_1d(net.apply(params, row[None], key=key)[0])
+
+
+def _sizes(trained: _Trained, positions: int, rows: int, count: int, memory: int) -> tuple[int, int]:
+    """How many networks, and how many rows of each, have their gradients in memory together."""
+    row = max(1, positions * trained.size)
+    block = max(1, min(rows, memory // (2 * row)))
+    if memory < row:
+        raise InputError(
+            f"sample: the gradients of one example take {row / 2**20:.0f} MiB, more than memory={memory / 2**20:.0f} MiB; "
+            "give more memory, or narrower layers"
+        )
+    return max(1, min(count, _AT_ONCE, memory // (2 * rows * row))), block
+
+
+@functools.partial(eqx.filter_jit)
+def _draw(net: Any, keys: Array, weights: Array, batches: tuple, trained: _Trained, units: int, block: int) -> _Running:
+    """Both kernels of a few networks; those of weight 0 only fill the batch."""
+    values = jax.vmap(lambda k: _of_one(net, k, batches, trained, units, block))(keys)
+    spread = weights.reshape(-1, 1, 1, 1)
+    total = jnp.sum(weights)
+    mean = jnp.sum(spread * values, axis=0) / total
+    return _Running(total, mean, jnp.sum(spread * (values - mean) ** 2, axis=0))
+
+
+def _of_one(net: Any, key: PRNGKeyArray, batches: tuple, trained: _Trained, units: int, block: int) -> Array:
+    """(2, n1·P, n2·P), NNGP and NTK of one network."""
+    weights_key, mask_key = jax.random.split(key)
+    params, _ = net.init(weights_key, batches[0].shape[1:])
+    leaves, tree = jax.tree.flatten(params)
+    moving = [leaf for leaf, keep in zip(leaves, trained.leaves, strict=True) if keep]
+    rates = [r for r, keep in zip(jax.tree.leaves(net.rates(params)), trained.leaves, strict=True) if keep]
+
+    def outputs(some: list[Array], row: Array, k: PRNGKeyArray) -> Array:
+        """(P, O) of one example, as a function of what is trained."""
+        rest = iter(some)
+        full = [next(rest) if keep else leaf for leaf, keep in zip(leaves, trained.leaves, strict=True)]
+        y = _example(net, jax.tree.unflatten(tree, full), row, k)
+        return y.reshape(-1, y.shape[-1])
+
+    masks = jax.random.split(mask_key, sum(map(len, batches)))
+    sides = [(batches[0], masks[: len(batches[0])]), (batches[-1], masks[-len(batches[-1]) :])]
+    f1, f2 = (jax.vmap(lambda r, k: outputs(moving, r, k))(*side) for side in sides)
+    nngp = jnp.einsum("ipo,jqo->ipjq", f1, f2) / f1.shape[-1]
+    nngp = nngp.reshape(nngp.shape[0] * nngp.shape[1], -1)
+    if not moving:
+        return jnp.stack([nngp, jnp.zeros_like(nngp)])
+    ntk = _tangent(outputs, moving, rates, sides, units, block, symmetric=len(batches) == 1)
+    return jnp.stack([nngp, ntk])
+
+
+def _tangent(outputs, moving: list, rates: list, sides: list, units: int, block: int, *, symmetric: bool) -> Array:
+    """(n1·P, n2·P), the mean over the first `units` outputs of Σ rate · ∂f ∂f', in blocks of rows."""
+    rows, columns = ([_cut(a, block) for a in side] for side in sides)
+
+    def gradients(part: list, unit: Array) -> list[Array]:
+        """[(rows, P, …)] for each leaf."""
+        of_row = jax.jacrev(lambda some, r, k: jnp.take(outputs(some, r, k), unit, axis=-1))
+        return jax.vmap(lambda r, k: of_row(moving, r, k))(*part)
+
+    def contract(g1: list[Array], g2: list[Array]) -> Array:
+        pairs = [_flat(a * r) @ _flat(b).T for a, b, r in zip(g1, g2, rates, strict=True)]
+        return functools.reduce(jnp.add, pairs)
+
+    def of_unit(total: Array, unit: Array) -> tuple[Array, None]:
+        if symmetric and len(rows[0]) == 1:
+            g = gradients([a[0] for a in rows], unit)
+            return total + contract(g, g)[None, None], None
+
+        def of_rows(part: list) -> Array:
+            g1 = gradients(part, unit)
+            return jax.lax.map(lambda other: contract(g1, gradients(other, unit)), columns)
+
+        return total + jax.lax.map(of_rows, rows), None
+
+    shape = jax.eval_shape(lambda u: gradients([a[0] for a in rows], u)[0], 0).shape[:2]
+    size = math.prod(shape)
+    start = jnp.zeros((len(rows[0]), len(columns[0]), size, size), moving[0].dtype)
+    total, _ = jax.lax.scan(of_unit, start, jnp.arange(units))
+    k = total.transpose(0, 2, 1, 3).reshape(len(rows[0]) * size, len(columns[0]) * size)
+    return k[: len(sides[0][0]) * shape[1], : len(sides[1][0]) * shape[1]] / units
+
+
+def _flat(gradient: Array) -> Array:
+    """(rows, P, …) → (rows·P, parameters)."""
+    return gradient.reshape(gradient.shape[0] * gradient.shape[1], -1)
+
+
+def _cut(array: Array, block: int) -> Array:
+    """(n, …) → (blocks, block, …), the last row repeated beyond the end."""
+    missing = -len(array) % block
+    if missing:
+        array = jnp.concatenate([array, jnp.repeat(array[-1:], missing, axis=0)])
+    return array.reshape(-1, block, *array.shape[1:])
