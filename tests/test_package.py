@@ -38,7 +38,10 @@ FLOORS = [*KERNELS, *ON_KERNELS, "datasets", "plot", "study", "cli"]
 
 PRIVATE = re.compile(r"^(jax\._src|jax\.core|jax\.interpreters|jaxlib)\b|^[a-z]\w*(\.\w+)*\._[a-z]")
 
-sources = pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(PACKAGE)))
+
+def name(path: pathlib.Path) -> str:
+    """A source file as a reader names it."""
+    return str(path.relative_to(PACKAGE))
 
 
 def imported(path: pathlib.Path) -> list[str]:
@@ -79,33 +82,34 @@ def test_import_leaves_the_configuration_of_jax_alone() -> None:
     assert in_fresh_process(show).strip() == "True"
 
 
-@sources
-def test_no_private_import(path: pathlib.Path) -> None:
-    foreign = [name for name in imported(path) if not name.startswith("ntkit.")]
-    assert not [name for name in foreign if PRIVATE.search(name)]
+def test_no_private_import() -> None:
+    used = {(name(path), module) for path in SOURCES for module in imported(path)}
+    foreign = {(path, module) for path, module in used if not module.startswith("ntkit.")}
+    assert not {(path, module) for path, module in foreign if PRIVATE.search(module)}
 
 
-@sources
-def test_imports_point_downwards(path: pathlib.Path) -> None:
-    here = floor(".".join(("ntkit", *path.relative_to(PACKAGE).with_suffix("").parts)))
-    if here is not None:
-        assert not [name for name in imported(path) if (floor(name) or 0) > here]
+def test_imports_point_downwards() -> None:
+    upwards = []
+    for path in SOURCES:
+        here = floor(".".join(("ntkit", *path.relative_to(PACKAGE).with_suffix("").parts)))
+        if here is not None:
+            upwards += [(name(path), module) for module in imported(path) if (floor(module) or 0) > here]
+    assert not upwards
 
 
-@sources
-def test_one_idea_a_file(path: pathlib.Path) -> None:
-    assert len(path.read_text().splitlines()) <= 400
-    assert path.stem not in {"common", "helpers", "misc", "util", "utils"}
+def test_one_idea_a_file() -> None:
+    assert not {name(path) for path in SOURCES if len(path.read_text().splitlines()) > 400}
+    assert not {path.stem for path in SOURCES} & {"common", "helpers", "misc", "util", "utils"}
 
 
-@sources
-def test_one_screen_a_function(path: pathlib.Path) -> None:
+def test_one_screen_a_function() -> None:
     long = []
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            docstring = ast.get_docstring(node, clean=False)
-            lines = node.end_lineno - node.lineno + 1 - (docstring.count("\n") + 1 if docstring else 0)
-            long += [f"{node.name}: {lines} lines"] if lines > 60 else []
+    for path in SOURCES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                docstring = ast.get_docstring(node, clean=False)
+                lines = node.end_lineno - node.lineno + 1 - (docstring.count("\n") + 1 if docstring else 0)
+                long += [(name(path), node.name, lines)] if lines > 60 else []
     assert not long
 
 

@@ -108,7 +108,7 @@ def elu(order, var1, var2, one_minus, sign=1, alpha=1.0):
     if large == 0:
         return f(mp.mpf(0)) ** 2 if order == 0 else ((1 + alpha) / 2) ** 2
     layer = tau / abs(ratio) if ratio else mp.mpf(0)
-    features = [layer * k for k in (1, 4, 12) if layer] + [mp.mpf(k) for k in (1, 4, 16, 64)]
-    edges = sorted({e for e in features if e < large} | {large * k for k in (1, 4, 9, 16)})
+    features = [layer * k for k in (1, 6) if layer] + [mp.mpf(k) for k in (1, 6, 36)]
+    edges = sorted({e for e in features if e < large} | {large * k for k in (1, 5, 15)})
     edges = [-e for e in reversed(edges)] + [mp.mpf(0), *edges]
     return mp.quad(lambda x: f(x) * smoothed(ratio * x) * mp.npdf(x, 0, large), edges)

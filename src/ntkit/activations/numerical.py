@@ -218,7 +218,7 @@ class LadderActivation(NumericalActivation):
 
     def own(self, var: Array) -> tuple[Array, Array]:
         parameters = self._parameters(_itself(var))
-        std = jnp.maximum(jnp.sqrt(var), jnp.finfo(var.dtype).tiny ** 0.25)
+        std = deviation(var)
         z, weights = line(std, self.ladder.breaks, radius=9, count=16)
         return tuple(
             jnp.sum(weights * ladder.fn(std * z, *parameters) ** 2, axis=0)

@@ -10,6 +10,8 @@ from jaxtyping import Array
 from ntkit.layer import Layer, Serial, plan, stages
 from ntkit.layers.repeat import Repeat
 from ntkit.moments import Extent, Moments, Need, input_moments
+from ntkit.moments.inputs import FEW_CHANNELS
+from ntkit.moments.products import products
 
 _CROSS = Need(Extent.PAIRS, Extent.NONE)
 _OWN = Need(Extent.NONE, Extent.PAIRS)
@@ -86,16 +88,23 @@ def _how(*trees) -> tuple[Start, Step]:
     return (_start, _step) if inside else (_compiled_start, _compiled_step)
 
 
-def _start(x1: Array, x2: Array | None, rows: Array | None, columns: Array | None, *, begin, wanted, tangent) -> Moments:
+def _start(x1: Array, x2, rows, columns, known=None, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
     same = None if rows is None or columns is None else rows[:, None] == columns[None, :]
-    return input_moments(x1, x2, begin=begin, wanted=wanted, same=same, tangent=tangent)
+    return input_moments(x1, x2, begin=begin, wanted=wanted, same=same, tangent=tangent, known=known)
+
+
+def _compiled_start(x1: Array, x2, rows, columns, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
+    """`_start` by a compiled program, long vectors multiplied by BLAS."""
+    long = x2 is not None and x1.ndim == 2 and x1.shape[1] > FEW_CHANNELS
+    known = products(np.asarray(x1), np.asarray(x2)) if long else None
+    return _jitted_start(x1, x2, rows, columns, known, begin=begin, wanted=wanted, tangent=tangent)
 
 
 def _step(layer: Layer, m: Moments, wanted: Need) -> Moments:
     return layer.propagate(m.wanting(wanted)).keep(wanted).settled()
 
 
-_compiled_start = jax.jit(_start, static_argnames=("begin", "wanted", "tangent"))
+_jitted_start = jax.jit(_start, static_argnames=("begin", "wanted", "tangent"))
 _jitted_step = jax.jit(_step, static_argnames="wanted")
 
 

@@ -10,12 +10,19 @@ from ntkit.moments.facts import Facts
 from ntkit.moments.moments import Moments
 from ntkit.moments.plan import Extent, Need
 
-_FEW_CHANNELS = 16
+FEW_CHANNELS = 16
 _NEAR = 1e-3
 
 
 def input_moments(
-    x1: Array, x2: Array | None, *, begin: Need, wanted: Need, same: Array | None = None, tangent: bool = True
+    x1: Array,
+    x2: Array | None,
+    *,
+    begin: Need,
+    wanted: Need,
+    same: Array | None = None,
+    tangent: bool = True,
+    known: tuple[Array, Array, Array, Array] | None = None,
 ) -> Moments:
     """Moments of two batches of examples, (n, *positions, channels).
 
@@ -26,21 +33,26 @@ def input_moments(
         wanted: What is wanted of the last.
         same: (n1, n2), whether row i and column j are one example of one batch.
         tangent: Whether a tangent kernel is asked for; the data's own is 0.
+        known: What `products` says of all pairs of rows, where it has been asked.
     """
-    shape = x1.shape[1:-1]
-    cross = None if x2 is None else _block(x1, x2, 2, begin.cross == Extent.PAIRS, tangent)
 
     def own(x: Array | None) -> Block | None:
-        if x is None or begin.own == Extent.NONE:
-            return None
-        return _block(x, x, 1, begin.own == Extent.PAIRS, tangent and x2 is None)
+        return None if x is None else _block(x, x, 1, begin.own == Extent.PAIRS, tangent and x2 is None)
 
+    if known is None:
+        cross = None if x2 is None else _block(x1, x2, 2, begin.cross == Extent.PAIRS, tangent)
+        own1, own2 = own(x1), own(x2)
+    else:
+        cov, gap, q1, q2 = known
+        cross = Block(cov, gap, jnp.zeros_like(cov) if tangent else None, 2, True)
+        own1, own2 = (Block(q, jnp.zeros_like(q), None, 1, True) for q in (q1, q2))
+    known_own = begin.own != Extent.NONE
     return Moments(
         cross=cross,
-        own1=own(x1),
-        own2=own(x2),
+        own1=own1 if known_own else None,
+        own2=own2 if known_own else None,
         same=same,
-        shape=shape,
+        shape=x1.shape[1:-1],
         facts=Facts.of_data(x1.shape[-1]),
         wanted=wanted,
     )
@@ -57,7 +69,7 @@ def _block(x1: Array, x2: Array, lead: int, paired: bool, tangent: bool) -> Bloc
 def _mean(x: Array) -> Array:
     """Mean over channels; a few are added one by one, which XLA fuses with what follows where a reduction is not."""
     channels = x.shape[-1]
-    if channels > _FEW_CHANNELS:
+    if channels > FEW_CHANNELS:
         return jnp.mean(x, axis=-1)
     return grid.sum_of_list([x[..., c] for c in range(channels)]) / channels
 

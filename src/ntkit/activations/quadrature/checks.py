@@ -38,6 +38,6 @@ def check_continuous(ladder: Ladder) -> None:
     """Raise `InputError` if the function jumps at one of its breaks."""
     for b, jump in ladder.jumps((), jnp.dtype("float32")):
         raise InputError(
-            f"Elementwise: fn jumps by {float(jump):.3g} at {b:g}: its slope E[f'(u) f'(v)] is infinite, and "
-            "there is no tangent kernel. Remedy: a continuous function; or Sign or Step, which serve below frozen layers"
+            f"Elementwise: fn jumps by {float(jump):.3g} at {b:g}: its slope E[f'(u) f'(v)] is infinite, and there "
+            "is no tangent kernel. Remedy: a continuous function; or Sign or Step, which serve below frozen layers"
         )

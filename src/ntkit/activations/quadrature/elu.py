@@ -1,10 +1,10 @@
 """The exponential linear unit, its derivatives, and their means over a normal variable."""
 
+import math
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jaxtyping import Array
 
 from ntkit.activations.quadrature.ladder import Ladder
@@ -33,7 +33,7 @@ def _means(order: int) -> Callable | None:
         t = m * s_inverse
         positive, left = jax.scipy.special.ndtr(t), exponential(m, s, s_inverse)
         if order == 0:
-            ahead = m * positive + s * jnp.exp(-(t**2) / 2) / np.sqrt(2 * np.pi)
+            ahead = m * positive + s * jnp.exp(-(t**2) / 2) / math.sqrt(2 * math.pi)
             return ahead + alpha * (left - jax.scipy.special.ndtr(-t))
         return (positive if order == 1 else 0.0) + alpha * left
 

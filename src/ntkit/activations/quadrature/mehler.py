@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
-from ntkit.activations.quadrature.panels import Function, line
+from ntkit.activations.quadrature.panels import Function, deviation, line
 
 DEGREES = 256
 STEP = 8
@@ -59,8 +59,7 @@ def _unpad(array: Array, shape: tuple[int, ...], size: int) -> Array:
 def _chunk(
     fn: Function, var: Float[Array, "rows"], breaks: tuple[float, ...]
 ) -> tuple[Array, Array, Array, Array]:
-    # At variance 0 a break at 0 counts with the mean of its two sides, the limit of vanishing variance.
-    std = jnp.maximum(jnp.sqrt(var), jnp.finfo(var.dtype).tiny ** 0.25)
+    std = deviation(var)
     # ψ_k = h_k √density reaches to 2√k, beyond any cut: its partner √density must be negligible at the cut.
     z, weights = line(std, breaks, radius=11, count=16)
     values = fn(std * z)

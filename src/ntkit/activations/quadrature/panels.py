@@ -50,6 +50,11 @@ def inverse(x: Array) -> Array:
     return 1 / jnp.maximum(x, jnp.finfo(x.dtype).tiny ** 0.5)
 
 
+def deviation(var: Array) -> Array:
+    """√var; at variance 0 not quite 0, so that a break at 0 counts with the mean of its two sides."""
+    return jnp.maximum(jnp.sqrt(var), 1e8 * jnp.finfo(var.dtype).tiny)
+
+
 def graded(centre: Array, start: Array, stop: Array | float, count: int) -> Float[Array, "edges ..."]:
     """The edges centre ± start·ratioʲ for j < count, the ratio reaching `stop` at j = count; in order along axis 0."""
     centre, start = jnp.broadcast_arrays(centre, start)

@@ -1,0 +1,100 @@
+"""`Subject`, a layer on trial: the network around it, the data, and what several laws look at."""
+
+import functools
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntkit.activations import Erf
+from ntkit.kernels import KernelPair, kernel
+from ntkit.layer import Layer, Serial
+from ntkit.layers import Conv, Dense
+from ntkit.testing.widths import widened
+
+_FEATURES = 3  # channels of the data
+
+
+class Subject:
+    """A layer between random weights, and data for it.
+
+    Attributes:
+        layer: The layer.
+        shape: The shape of one of its inputs.
+        net: Dense or Conv >> layer >> Dense >> Erf >> Dense.
+        x1: Rows, one of them the negative of another.
+        x2: Rows, the first of them equal to the first of x1.
+        program: A compiled program that several laws share, once one of them has made it.
+    """
+
+    def __init__(self, layer: Layer, shape: tuple[int, ...], seed: int):
+        self.layer, self.shape, self.seed = layer, shape, seed
+        self.net = surrounded(layer, shape)
+        self.program: Any = None
+        draw = np.random.default_rng(seed)
+        self.x1, self.x2 = draw.normal(size=(2, 3, *shape[:-1], _FEATURES))
+        self.x1[2] = -self.x1[1]
+        self.x2[0] = self.x1[0]
+        self.x2[1] = self.x1[1] + 0.3 * self.x2[1]
+
+    @property
+    def x(self) -> np.ndarray:
+        """The rows of both."""
+        return np.concatenate([self.x1, self.x2])
+
+    @functools.cached_property
+    def joint(self) -> KernelPair:
+        """The kernel of all rows with all."""
+        return kernel(self.net, self.x)
+
+    @functools.cached_property
+    def changed(self) -> Layer:
+        """The network with another value of every hyperparameter."""
+        return jax.tree.map(lambda leaf: leaf * 0.97, self.net)
+
+    def wide(self, factor: int) -> Layer:
+        """The network for finite trials: wide, its readout of many units, trained below and in the layer alone."""
+        channels = self.shape[-1] * factor
+        return surrounded(widened(self.layer, factor), (*self.shape[:-1], channels), tail=channels, frozen=True)
+
+    def fail(self, law: str, what: str) -> None:
+        """Raise the `AssertionError` of a broken law."""
+        raise AssertionError(f"{law}: {self.layer} on inputs shaped {self.shape}: {what}")
+
+    def demand_near(self, law: str, what: str, found: Any, expected: Any, tolerance: float) -> None:
+        """Demand that kernels agree within `tolerance` of their diagonal."""
+        for name, a, b in zip(("nngp", "ntk"), found, expected, strict=True):
+            a, b = np.asarray(a), np.asarray(b)
+            if a.shape != b.shape:
+                self.fail(law, f"the {name} {what} is shaped {a.shape}, expected {b.shape}")
+            if not np.isfinite(a).all():
+                self.fail(law, f"the {name} {what} is not finite at {_place(~np.isfinite(a))}")
+            size = max(float(np.max(np.abs(b))), np.finfo(float).tiny)
+            off = np.abs(a - b) / size
+            if off.max() > tolerance:
+                place = _place(off == off.max())
+                self.fail(
+                    law,
+                    f"the {name} {what} is {a[place]:.9g} at {place}, expected {b[place]:.9g}: off by {off.max():.2g} of "
+                    f"the largest entry, more than {tolerance:.2g}",
+                )
+
+
+def surrounded(layer: Layer, shape: tuple[int, ...], *, tail: int = 8, frozen: bool = False) -> Serial:
+    """A legal network around a layer.
+
+    Where an activation jumps, the weights below it are frozen: only then is there a tangent kernel. With `frozen` the
+    weights behind the layer are too, so that its slope is not hidden behind their share; then below a jump they are not.
+    """
+    jumps = getattr(layer, "discontinuous", False)
+    below = {"w_lr": 0.0, "b_lr": 0.0} if jumps else {"w_lr": 0.8, "b_lr": 1.3}
+    behind = {"w_lr": 0.0, "b_lr": 0.0} if frozen and not jumps else {}
+    readout = {"w_lr": 0.0, "b_lr": 0.0} if frozen else {}
+    weights = {"w_std": 0.9, "b_std": 0.3, **below}
+    first = Conv(shape[-1], 3, **weights) if len(shape) > 1 else Dense(shape[-1], **weights)
+    rest = (Dense(tail, w_std=1.2, b_std=0.2, **behind), Erf(), Dense(tail, w_std=1.1, **readout))
+    return Serial((first, *(layer.layers if isinstance(layer, Serial) else (layer,)), *rest))
+
+
+def _place(mask: np.ndarray) -> tuple[int, ...]:
+    return tuple(int(i) for i in np.argwhere(mask)[0])
