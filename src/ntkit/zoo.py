@@ -96,12 +96,11 @@ def _convolutions(depth: int, width: int, act: str, w_std: float, b_std: float) 
 
 
 def _myrtle(stages: tuple[int, ...], width: int, act: str, w_std: float, b_std: float, outputs: int) -> Layer:
-    """Stages of 3×3 convolutions, each ended by a 2×2 mean; the first has one convolution more than the pools suggest."""
+    """Stages of 3×3 convolutions with 2×2 means between them, then the mean over the positions that are left."""
     layers: list[Layer] = []
-    for convolutions in stages:
-        for _ in range(convolutions):
-            layers += [Conv(width, 3, w_std=w_std, b_std=b_std), activation(act)]
-        layers.append(AvgPool(2))
+    for i, convolutions in enumerate(stages):
+        layers += [AvgPool(2)] * (i > 0)
+        layers += [Conv(width, 3, w_std=w_std, b_std=b_std), activation(act)] * convolutions
     return Serial((*layers, GlobalAvgPool(), Dense(outputs)))
 
 

@@ -16,6 +16,7 @@ from ntkit.activations.quadrature import (
     NORMAL,
     Ladder,
     by_panels,
+    deviation,
     gap_by_panels,
     line,
     logistic,
