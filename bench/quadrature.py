@@ -16,9 +16,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import ntkit as nk
 import record
-from ntkit.activations.numerical import NumericalActivation
+from ntkit.activations.numerical import Elementwise, Elu, NumericalActivation, Sigmoid, Silu, Softplus, Tanh
 from ntkit.moments import BivariateNormal
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
@@ -26,22 +25,22 @@ from reference import numerical_moments as reference
 
 LIMIT = 1e-6
 FULL = (
-    (1e-6, 1e-4, 1e-2, 1.0, 10.0, 100.0, 1e3, 1e4),
+    (1e-6, 1e-2, 1.0, 100.0, 1e4),
     (0.0, 1e-12, 1e-8, 1e-4, 1e-2, 0.05, 0.1, 0.3, 0.7, 1.0),
 )
 SHORT = ((1e-6, 1.0, 100.0, 1e4), (0.0, 1e-8, 0.05, 0.5, 1.0))
 
 NAMED: dict[str, NumericalActivation] = {
-    "tanh": nk.Tanh(),
-    "sigmoid": nk.Sigmoid(),
-    "softplus": nk.Softplus(),
-    "silu": nk.Silu(),
-    "elu": nk.Elu(),
+    "tanh": Tanh(),
+    "sigmoid": Sigmoid(),
+    "softplus": Softplus(),
+    "silu": Silu(),
+    "elu": Elu(),
 }
 CUSTOM = {
-    "Elementwise(tanh)": ("tanh", nk.Elementwise(jnp.tanh)),
-    "Elementwise(silu)": ("silu", nk.Elementwise(jax.nn.silu)),
-    "Elementwise(elu)": ("elu", nk.Elementwise(jax.nn.elu)),
+    "Elementwise(tanh)": ("tanh", Elementwise(jnp.tanh)),
+    "Elementwise(silu)": ("silu", Elementwise(jax.nn.silu)),
+    "Elementwise(elu)": ("elu", Elementwise(jax.nn.elu)),
 }
 
 

@@ -6,17 +6,27 @@ import pathlib
 import hypothesis
 from jaxtyping import install_import_hook
 
-SOURCE = pathlib.Path(__file__).resolve().parent.parent / "src" / "ntkit"
+SOURCE = pathlib.Path(__file__).resolve().parent.parent / "src"
 
-# Every function and class of ntkit is checked against its annotations, shapes included, while the tests run; the hook
-# must stand before the first import of ntkit. The command line is left out: typer hands its commands a context that is
-# not of the class which it has them annotate. `NTKIT_CHECK_TYPES=0 pytest` leaves all of it out.
+# Not checked: what is called with other types on purpose.
+UNCHECKED = {
+    "ntkit.cli",  # typer hands a command a context that is not of the class which it has the command annotate
+    "ntkit.activations.numerical",  # refuses functions and breaks of the wrong kind itself, with a message
+}
+
+
+def modules() -> list[str]:
+    """The modules whose functions and classes are checked against their annotations, shapes included."""
+    paths = (path for path in SOURCE.rglob("*.py") if path.stem != "__init__")
+    names = {".".join(path.relative_to(SOURCE).with_suffix("").parts) for path in paths}
+    return sorted(names - UNCHECKED)
+
+
+# The hook must stand before the first import of ntkit. `NTKIT_CHECK_TYPES=0 pytest` leaves it out.
 if os.environ.get("NTKIT_CHECK_TYPES", "0") != "0":
-    parts = sorted({path.stem for path in SOURCE.iterdir()} - {"__init__", "__pycache__", "cli", "py"})
-    install_import_hook([f"ntkit.{part}" for part in parts], "checked.annotations")
+    install_import_hook(modules(), "checked.annotations")
 
-hypothesis.settings.register_profile(
-    "everyday", derandomize=True, deadline=None, max_examples=20, database=None
-)
+everyday = {"derandomize": True, "deadline": None, "max_examples": 20, "database": None}
+hypothesis.settings.register_profile("everyday", **everyday)
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile("everyday")  # the other: pytest --hypothesis-profile=thorough

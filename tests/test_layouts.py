@@ -1,7 +1,5 @@
 """Laws of the storage layout: whatever is planned, left out or cut into tiles, the kernel is the same."""
 
-import math
-
 import hypothesis
 import hypothesis.strategies as st
 import jax
@@ -11,7 +9,7 @@ import pytest
 import ntkit as nk
 from ntkit.engines import reference as engine
 from ntkit.errors import InputError
-from ntkit.moments import Extent, Need
+from ntkit.moments import Extent, Moments, Need
 from reference.position_matrices import EXACT, kernels
 
 TOLERANCE = 1e-10 if EXACT else 1e-6
@@ -145,9 +143,18 @@ def stacks(draw: st.DrawFn, dimensions: int) -> tuple[nk.Layer, tuple[int, ...]]
     return nk.Serial(layers), first
 
 
-@pytest.mark.parametrize("dimensions", [1, 2, 3])
-def test_planned_kernels_are_those_of_explicit_matrices_over_all_positions(dimensions: int) -> None:
-    @hypothesis.settings(max_examples=8 if dimensions < 3 else 4)
+FEW, MANY = {1: 6, 2: 5, 3: 3}, {1: 60, 2: 40, 3: 20}
+counts = [pytest.param(d, n, id=f"{d}-D") for d, n in FEW.items()]
+counts += [pytest.param(d, n, id=f"{d}-D-many", marks=pytest.mark.slow) for d, n in MANY.items()]
+
+
+@pytest.mark.parametrize(("dimensions", "count"), counts)
+def test_planned_kernels_are_those_of_explicit_matrices_over_all_positions(
+    dimensions: int, count: int
+) -> None:
+    @hypothesis.settings(
+        max_examples=count, phases=[hypothesis.Phase.generate]
+    )  # to shrink takes many programs
     @hypothesis.given(stacks(dimensions))
     def law(drawn: tuple[nk.Layer, tuple[int, ...]]) -> None:
         net, grid = drawn
@@ -170,3 +177,133 @@ def test_planned_kernels_are_those_of_explicit_matrices_over_all_positions(dimen
 def swapped(k: np.ndarray) -> np.ndarray:
     """Rows and columns exchanged, examples and positions alike."""
     return k.transpose(1, 0, 3, 2) if k.ndim == 4 else k.T
+
+
+# Chosen stacks --------------------------------------------------------------------------------------------------------
+
+RELU = nk.Relu()
+NETS = {
+    "flatten": (
+        nk.Conv(7, 3, w_std=1.4) >> RELU >> nk.Conv(7, 3) >> RELU >> nk.Flatten() >> nk.Dense(1),
+        (4, 5),
+    ),
+    "gap": (
+        nk.Conv(7, 3, w_std=1.4) >> RELU >> nk.GlobalAvgPool() >> nk.Dense(7) >> RELU >> nk.Dense(1),
+        (4, 5),
+    ),
+    "overlap": (
+        nk.Conv(7, 3, padding="CIRCULAR") >> RELU >> nk.AvgPool(3, 2, "SAME") >> nk.Conv(7, 2) >> RELU,
+        (5, 4),
+    ),
+}
+nets = pytest.mark.parametrize(("net", "grid"), NETS.values(), ids=NETS.keys())
+
+
+@nets
+def test_planned_kernels_are_those_with_everything_kept(net: nk.Layer, grid: tuple[int, ...]) -> None:
+    x = images(4, grid)
+    for planned, everything in zip(nk.kernel(net, x), nk.moments_by_layer(net, x)[-1][1], strict=True):
+        diagonal = largest_variances(everything)
+        close(planned, everything, diagonal, diagonal)
+
+
+@nets
+def test_equal_images_have_equal_rows_to_the_last_digit(net: nk.Layer, grid: tuple[int, ...]) -> None:
+    x = images(4, grid)
+    x = np.concatenate([x[:3], x[:1]])
+    for k in nk.kernel(net, x):
+        np.testing.assert_array_equal(k[0], k[3])
+        np.testing.assert_array_equal(k[0, 0], k[0, 3])
+
+
+def test_a_stack_without_pools_keeps_the_diagonal_alone() -> None:
+    net, _ = NETS["flatten"]
+    assert net.needs(Need(Extent.PAIRS, Extent.NONE)) == Need(Extent.DIAGONAL, Extent.DIAGONAL)
+    pooled, _ = NETS["gap"]
+    assert pooled.needs(Need(Extent.PAIRS, Extent.NONE)) == Need(Extent.PAIRS, Extent.PAIRS)
+    linear = nk.Conv(7, 3) >> nk.GlobalAvgPool() >> nk.Dense(1)
+    assert linear.needs(Need(Extent.PAIRS, Extent.NONE)) == Need(Extent.PAIRS, Extent.NONE)
+    ends_nonlinear = nk.Conv(7, 3) >> RELU >> nk.GlobalAvgPool() >> nk.Dense(1)
+    assert ends_nonlinear.needs(Need(Extent.PAIRS, Extent.NONE)) == Need(Extent.PAIRS, Extent.DIAGONAL)
+
+
+# Memory ---------------------------------------------------------------------------------------------------------------
+
+
+def test_tiles_change_nothing_but_rounding() -> None:
+    net, grid = NETS["gap"]
+    x = images(9, grid)
+    whole = nk.kernel(net, x)
+    memory = 9 * engine.bytes_per_pair(net, (*grid, 3), 8)  # tiles of 3 by 3
+    for rows, columns in [(slice(0, 7), None), (slice(0, 7), slice(4, 9)), (slice(8, 9), slice(0, 5))]:
+        tiled = nk.kernel(net, x[rows], None if columns is None else x[columns], memory=memory)
+        for k, t in zip(whole, tiled, strict=True):
+            np.testing.assert_allclose(t, k[rows, rows if columns is None else columns], rtol=1e-13)
+
+
+def test_tiles_of_kernels_with_positions() -> None:
+    net, grid = NETS["overlap"]
+    x = images(5, grid)
+    tiled = nk.kernel(net, x, memory=4 * engine.bytes_per_pair(net, (*grid, 3), 8))
+    for k, t in zip(nk.kernel(net, x), tiled, strict=True):
+        assert t.shape == (5, 5, 6, 6)
+        np.testing.assert_allclose(t, k, rtol=1e-12, atol=1e-14)
+        np.testing.assert_array_equal(t, swapped(t))
+
+
+def test_dropout_tells_equal_examples_of_two_tiles_from_one() -> None:
+    net = nk.Dense(8) >> RELU >> nk.Dropout(0.5) >> nk.Dense(1)
+    x = np.ones((5, 3))
+    for memory in (2**30, 4 * engine.bytes_per_pair(net, (3,), 8)):
+        k = nk.nngp(net, x, memory=memory)
+        np.testing.assert_allclose(k, np.where(np.eye(5), 2 * k[0, 1], k[0, 1]), rtol=1e-14)
+        np.testing.assert_allclose(nk.nngp(net, x, x, memory=memory), k[0, 1], rtol=1e-14)
+
+
+def test_a_budget_below_one_pair_is_refused() -> None:
+    net, grid = NETS["gap"]
+    for compute in (nk.kernel, nk.kernels.diagonal):
+        with pytest.raises(
+            InputError, match=r"one pair of examples takes about \d+ MiB, more than memory=0 MiB"
+        ):
+            compute(net, images(2, grid), memory=1000)
+
+
+BUDGETED = {
+    "flatten": (NETS["flatten"][0], (6, 6), 12),
+    "gap": (NETS["gap"][0], (6, 6), 1),
+    "overlap": (NETS["overlap"][0], (6, 6), 4),
+    "residual": (
+        nk.Conv(7, 3)
+        >> nk.Residual(RELU >> nk.Conv(7, 3))
+        >> nk.LayerNorm()
+        >> nk.Erf()
+        >> nk.GlobalAvgPool(),
+        (6, 6),
+        8,
+    ),
+    "dense": (nk.Dense(7) >> RELU >> nk.Dense(7) >> nk.Gelu() >> nk.Dense(1), (), 64),
+}
+
+
+@pytest.mark.parametrize(("net", "grid", "n"), BUDGETED.values(), ids=BUDGETED.keys())
+def test_compiled_programs_stay_within_the_budget(
+    net: nk.Layer, grid: tuple[int, ...], n: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Arguments, results and temporaries of every layer's program, as XLA counts them."""
+    budget = n**2 * engine.bytes_per_pair(net, (*grid, 3), 8)
+    peaks = []
+    compiled_step = engine._compiled_step
+
+    def counted(layer: nk.Layer, m: Moments, wanted: Need) -> Moments:
+        program = engine._jitted_step.lower(
+            layer, m.with_sources(range(len(m.facts.sources))), wanted
+        ).compile()
+        use = program.memory_analysis()
+        peaks.append(use.temp_size_in_bytes + use.argument_size_in_bytes + use.output_size_in_bytes)
+        return compiled_step(layer, m, wanted)
+
+    monkeypatch.setattr(engine, "_compiled_step", counted)
+    nk.kernel(net, images(n, grid))
+    assert len(peaks) == len(net.layers)  # one tile
+    assert max(peaks) <= budget

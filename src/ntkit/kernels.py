@@ -224,8 +224,8 @@ def _tile_side(n: int, bytes_per_pair: int, memory: int, *, power: int) -> int:
 
 
 # Working arrays beyond this are slower an entry: fresh pages for large arrays took half of the time (21 layers, 32×32
-# images: 0.39 s of processor time an entry in tiles of one pair, 32 MiB, and 0.65 s in tiles of four).
-_FASTEST = 48 * 2**20
+# images: 0.39 s of processor time an entry in tiles of one pair, 72 MiB, and 0.65 s in tiles of four).
+_FASTEST = 108 * 2**20
 
 
 def _in_tiles(net: Layer, x1: np.ndarray, x2: np.ndarray, side: int, *, symmetric: bool, tangent: bool):

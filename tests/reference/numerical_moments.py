@@ -81,7 +81,7 @@ def in_plane(name, order, var1, var2, one_minus, sign=1.0):
         return np.sum(f(large * z) * inner * np.exp(-(z**2) / 2)) * step_z / np.sqrt(2 * np.pi)
 
     # Poles lie at ±iπ/2 (tanh) or ±iπ: 2π·(π/2)/h of the variable's own scale is the exponent of the error.
-    step_z, step_w = 0.25 / max(1.0, large), 0.25 / max(1.0, small * s)
+    step_z, step_w = 0.2 / max(1.0, large), 0.2 / max(1.0, small * s)
     return at(step_z, step_w)
 
 

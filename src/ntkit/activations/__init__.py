@@ -5,6 +5,7 @@ from ntkit.activations.erf import Erf
 from ntkit.activations.exponential import Exp, ExpNormalized, Gaussian
 from ntkit.activations.gabor import Gabor
 from ntkit.activations.gelu import Gelu
+from ntkit.activations.numerical import Elementwise, Elu, Sigmoid, Silu, Softplus, Tanh
 from ntkit.activations.polynomial import Hermite, Monomial, Polynomial
 from ntkit.activations.rectified_monomial import RectifiedMonomial
 from ntkit.activations.relu import ABRelu, Abs, LeakyRelu, Relu
@@ -16,6 +17,8 @@ __all__ = [
     "Abs",
     "Activation",
     "Cos",
+    "Elementwise",
+    "Elu",
     "Erf",
     "Exp",
     "ExpNormalized",
@@ -29,8 +32,12 @@ __all__ = [
     "Rbf",
     "RectifiedMonomial",
     "Relu",
+    "Sigmoid",
     "Sign",
+    "Silu",
     "Sin",
     "SmoothActivation",
+    "Softplus",
     "Step",
+    "Tanh",
 ]

@@ -221,10 +221,10 @@ class LadderActivation(NumericalActivation):
         parameters = self._parameters(_itself(var))
         std = deviation(var)
         z, weights = line(std, self.ladder.breaks, radius=9, count=16)
-        return tuple(
-            jnp.sum(weights * ladder.fn(std * z, *parameters) ** 2, axis=0)
-            for ladder in (self.ladder, self.ladder.derivative)
+        values, derivatives = (
+            ladder.fn(std * z, *parameters) for ladder in (self.ladder, self.ladder.derivative)
         )
+        return jnp.sum(weights * values**2, axis=0), jnp.sum(weights * derivatives**2, axis=0)
 
     def error(self, pair: BivariateNormal) -> QuadratureError:
         """The difference to nested panels at two resolutions, these taken apart; costs milliseconds a pair."""

@@ -73,7 +73,7 @@ def bytes_per_pair(net: Layer, shape: tuple[int, ...], itemsize: int) -> int:
     return _LIVE_ARRAYS * most * itemsize
 
 
-_LIVE_ARRAYS = 8  # at the peak: three moments before and after a layer, and temporaries
+_LIVE_ARRAYS = 18  # at most, as XLA counts: three moments before a layer, three after it, and temporaries (≤ 11)
 
 
 # One layer, one program -----------------------------------------------------------------------------------------------

@@ -121,6 +121,12 @@ def product_of(branches: list[Facts], who: str) -> Facts:
             f"{who}: more than one branch has channels that are not identically distributed, so the mean of the product "
             "is not the product of the means. Remedy: end all branches but one with a Dense or Conv"
         )
+    if sum(not f.concentrated for f in branches) > 1:
+        raise NoClosedFormError(
+            f"{who}: a finite number of random channels lies below more than one branch (random masks on the data, or the "
+            "data added to weights), so that their kernels fluctuate together. Remedy: put a Dense or Conv between the "
+            "data and that layer"
+        )
     return Facts(
         gaussian=False if len(branches) > 1 else branches[0].gaussian,
         centred=any(f.centred for f in branches),

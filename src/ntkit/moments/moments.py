@@ -105,7 +105,9 @@ class Moments(eqx.Module):
             ntk = None
             if block.ntk is not None:
                 s = slope(pair)
-                ntk = jnp.where(block.ntk == 0, 0.0, block.ntk * s) if discontinuous else block.ntk * s
+                if discontinuous:  # infinite; where nothing below is trained, neither 0·∞ nor its gradient shall appear
+                    s = jnp.where(block.ntk == 0, 0.0, s)
+                ntk = block.ntk * s
             return block.replace(_like(dual(pair), block.cov), _like(_stop(gap(pair)), block.cov), ntk)
 
         return self._blocks(on, facts=self.facts.after_activation(odd))
@@ -193,7 +195,7 @@ class Moments(eqx.Module):
             ntk = None if block.ntk is None else linear(block.ntk, block.lead)
             gap = jnp.zeros_like(cov)
             if rows is not None and columns is not None and rows.paired and columns.paired:
-                gap = _mixed_gap(block, rows, columns, linear)
+                gap = _mixed_gap(block, rows, columns, linear, one_output=math.prod(shape) == 1)
             return block.replace(cov, _stop(gap), ntk)
 
         mixed = self._blocks(on, shape=shape)
@@ -248,12 +250,19 @@ def check_positions(shape: tuple[int, ...], who: str, dimensions: int | None = N
         raise InputError(f"{who}: needs inputs with {asked}, shaped {expected}; found positions {shape}")
 
 
-def _mixed_gap(block: Block, rows: Block, columns: Block, linear: Callable[..., Array]) -> Array:
+def _mixed_gap(
+    block: Block, rows: Block, columns: Block, linear: Callable[..., Array], *, one_output: bool
+) -> Array:
     """The gap after a linear map A of positions.
 
     A gap A' = ρ'·(A q) + ρ·(A q')' − 2 A cov A', ρ the row sums of A: taking half of the two own gaps away leaves
-    E[(A h − A' h')²] + (ρ' − ρ)(A q − A q'), without ever subtracting variances from covariances.
+    E[(A h − A' h')²] + (ρ' − ρ)(A q − A q'), without ever subtracting variances from covariances. Where A has one
+    output, they are taken away before the sum, so that the gap of equal examples is 0 in whatever order it is summed.
     """
+    if one_output:
+        halves = [0.5 * (own.gap if block.lead == 1 else jnp.expand_dims(own.gap, 1 - side))
+                  for side, own in enumerate((rows, columns))]
+        return jnp.maximum(linear(block.gap - (halves[0] + halves[1]), block.lead), 0.0)
     spread = [
         grid.along(0.5 * grid.diagonal(linear(own.gap, 1), 1), side, block.lead, True)
         for side, own in enumerate((rows, columns))

@@ -18,6 +18,7 @@ _ROUNDING = 1e-11  # of the largest entry: float64, a few layers
 _QUADRATURE = 1e-7  # of the trace: what a moment by quadrature may take away from positive semi-definiteness
 _STEP = 1e-5
 _DERIVATIVE = 1e-4  # central differences across a kink, where rows are equal, are right to the step
+_FAST_TO_COMPILE = {"xla_backend_optimization_level": 0}  # run but a few times
 _COMPILATION = "/jax/core/compile/backend_compile_duration"
 
 
@@ -151,7 +152,10 @@ def gradients_are_derivatives(subject: Subject) -> None:
     ends = [_weighted(kernel(subject.net, subject.x + s * _STEP * way)) for s in (1, -1)]
     _demand_derivative(subject, "the inputs", float(np.sum(np.asarray(of_x) * way)), ends)
     leaves, tree = jax.tree.flatten(subject.net)
+    jumps = getattr(subject.layer, "discontinuous", False)
     for i, (path, gradient) in enumerate(jax.tree.leaves_with_path(of_net)):
+        if jumps and np.ndim(leaves[i]) == 0 and leaves[i] == 0:
+            continue  # the learning rates below a jump: there is no tangent kernel but at 0
         for place in np.ndindex(np.shape(leaves[i])):
             nets = [jax.tree.unflatten(tree, _moved(leaves, i, place, s * _STEP)) for s in (1, -1)]
             ends = [_weighted(kernel(net, subject.x)) for net in nets]
@@ -197,7 +201,7 @@ class _Program:
             gradients, pair = jax.grad(total, argnums=(0, 1), has_aux=True)(net, x)
             return pair, gradients
 
-        self.run = jax.jit(run)
+        self.run = jax.jit(run, compiler_options=_FAST_TO_COMPILE)
 
     def __call__(self, net: Layer, x: np.ndarray) -> tuple[KernelPair, tuple]:
         with jax.enable_x64(True):

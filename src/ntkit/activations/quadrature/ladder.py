@@ -7,9 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
-from ntkit.activations.quadrature.panels import smoothed
-
-Function = Callable[..., Array]
+from ntkit.activations.quadrature.panels import NORMAL, Function, Resolution, smoothed
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +50,12 @@ class Ladder:
 
         return Ladder((partial,), self.breaks)
 
-    def mean(self, x: Array, std: Array, parameters: tuple[Array, ...], rule: object = None) -> Array:
+    def mean(self, x: Array, std: Array, parameters: tuple[Array, ...], rule: Resolution = NORMAL) -> Array:
         """E[f(x + std·w)], w standard normal: in closed form where there is one."""
         closed = self.smooth(self.order) if self.smooth else None
         if closed is not None:
             return closed(x, std, *parameters)
-        return smoothed(lambda t: self.fn(t, *parameters), x, std, self.breaks, *([rule] if rule else []))
+        return smoothed(lambda t: self.fn(t, *parameters), x, std, self.breaks, rule)
 
     def jumps(self, parameters: tuple[Array, ...], dtype: jnp.dtype) -> list[tuple[float, Array]]:
         """(b, f(b+) − f(b−)) at the breaks; without parameters, those that do not jump are left out."""

@@ -21,9 +21,9 @@ from jaxtyping import Array, Float, Int
 
 from ntkit.activations.quadrature.panels import Function, deviation, line
 
-DEGREES = 256
+DEGREES = 512
 STEP = 8
-ROWS = 64
+ROWS = 16
 
 
 class Series(NamedTuple):
@@ -41,23 +41,54 @@ class Series(NamedTuple):
         return Series(table, second.reshape(shape), rest.reshape(shape), self.used)
 
 
-def series(fn: Function, var: Float[Array, "..."], breaks: tuple[float, ...]) -> Series:
-    """The Hermite series of z ↦ fn(√var z) at every variance; degrees stop where nothing is left."""
-    flat = var.reshape(-1)
-    chunk = min(ROWS, flat.size)
-    padded = jnp.pad(flat, (0, -flat.size % chunk), mode="edge").reshape(-1, chunk)
-    table, second, rest, used = jax.lax.map(lambda q: _chunk(fn, q, breaks), padded)
-    back = (var.shape, flat.size)
-    table = jnp.moveaxis(table, 1, 0).reshape(DEGREES, -1)[:, : flat.size].reshape(DEGREES, *var.shape)
-    return Series(table, _unpad(second, *back), _unpad(rest, *back), jnp.max(used))
+def series(
+    fn: Function,
+    var: Float[Array, "rows"],
+    breaks: tuple[float, ...],
+    needed: Int[Array, ""],
+    degrees: Int[Array, ""],
+) -> Series:
+    """The Hermite series of z ↦ fn(√var z) at the first `needed` variances, to at most that many degrees."""
+    chunk = min(ROWS, var.size)
+    padded = jnp.pad(var, (0, -var.size % chunk), mode="edge").reshape(-1, chunk)
+    like = jnp.zeros_like(padded)
+    empty = (jnp.zeros((len(padded), DEGREES, chunk), var.dtype), like, like, jnp.zeros((), jnp.int32))
+
+    def one_chunk(i: Array, done: tuple) -> tuple:
+        table, second, rest, used = _chunk(fn, padded[i], breaks, degrees)
+        return (
+            done[0].at[i].set(table),
+            done[1].at[i].set(second),
+            done[2].at[i].set(rest),
+            jnp.maximum(done[3], used),
+        )
+
+    chunks = ((needed + chunk - 1) // chunk).astype(jnp.int32)
+    table, second, rest, used = jax.lax.fori_loop(0, chunks, one_chunk, empty)
+    table = jnp.moveaxis(table, 1, 0).reshape(DEGREES, -1)
+    return Series(table, second.reshape(-1), rest.reshape(-1), used).part(slice(var.size), var.shape)
 
 
-def _unpad(array: Array, shape: tuple[int, ...], size: int) -> Array:
-    return array.reshape(-1)[:size].reshape(shape)
+def series_of_pair(
+    fn: Function,
+    var1: Float[Array, "..."],
+    var2: Float[Array, "..."],
+    breaks: tuple[float, ...],
+    degrees: Int[Array, ""],
+) -> tuple[Series, Series]:
+    """The series at both variances of a pair, taken once where these are the same (a symmetric kernel)."""
+    first, second = var1.reshape(-1), var2.reshape(-1)
+    size, both = first.size, jnp.concatenate([first, second])
+    same = jnp.all(first == second) if size == second.size else jnp.zeros((), bool)
+    every = series(fn, both, breaks, jnp.where(same, size, both.size), degrees)
+    one, two = every.part(slice(size), first.shape), every.part(slice(size, None), second.shape)
+    if size == second.size:
+        two = Series(*(jnp.where(same, a, b) for a, b in zip(one, two, strict=True)))
+    return one.part(slice(None), var1.shape), two.part(slice(None), var2.shape)
 
 
 def _chunk(
-    fn: Function, var: Float[Array, "rows"], breaks: tuple[float, ...]
+    fn: Function, var: Float[Array, "rows"], breaks: tuple[float, ...], degrees: Int[Array, ""]
 ) -> tuple[Array, Array, Array, Array]:
     std = deviation(var)
     # ψ_k = h_k √density reaches to 2√k, beyond any cut: its partner √density must be negligible at the cut.
@@ -70,7 +101,7 @@ def _chunk(
 
     def left(state: tuple) -> Array:
         k, _, _, _, _, last = state
-        return (k < DEGREES) & jnp.any(last > (1e3 * eps) ** 2 * second)
+        return (k < degrees) & jnp.any(last > (1e3 * eps) ** 2 * second)
 
     def block(state: tuple) -> tuple:
         k, table, before, now, rest, _ = state

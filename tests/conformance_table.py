@@ -1,0 +1,89 @@
+"""One row for every public layer: a layer, the shape of one of its inputs, and which laws do not apply to it."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+
+import ntkit as nk
+
+
+class Row(NamedTuple):
+    layer: nk.Layer
+    shape: tuple[int, ...]
+    without: tuple[str, ...] = ()
+
+
+VECTOR = (4,)
+LINE = (5, 2)
+IMAGE = (3, 4, 2)
+
+TABLE = [
+    # weights
+    Row(nk.Dense(4, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), VECTOR),
+    Row(nk.StandardDense(4, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), VECTOR),
+    Row(nk.Conv(2, 3, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
+    Row(nk.Conv(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
+    Row(nk.Conv(2, 3, padding="CIRCULAR", dilation=2, w_std=1.3), LINE),
+    Row(nk.Conv(2, (1, 2, 3), stride=(1, 1, 2), w_std=1.3, b_std=0.3), (1, 2, 3, 2)),
+    Row(nk.StandardConv(2, 3, stride=2, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
+    # positions
+    Row(nk.AvgPool(2), (4, 4, 2)),
+    Row(nk.AvgPool((2, 3), stride=1, padding="SAME"), IMAGE),
+    Row(nk.SumPool(3, stride=2, padding="CIRCULAR"), LINE),
+    Row(nk.GlobalAvgPool(), IMAGE),
+    Row(nk.GlobalSumPool(), LINE),
+    Row(nk.Flatten(), IMAGE),
+    Row(nk.Index((1, (None, None, 2))), IMAGE),
+    Row(nk.ImageResize((2, 5)), IMAGE),
+    # branches
+    Row(nk.Identity(), VECTOR),
+    Row(nk.Residual(nk.Relu() >> nk.Dense(4, w_std=0.8, b_std=0.2)), VECTOR),
+    Row(nk.Sum((nk.Erf(), nk.Dense(4, w_std=0.8))), VECTOR),
+    Row(nk.Product((nk.Dense(4, b_std=0.5), nk.Relu() >> nk.Dense(4))), VECTOR),
+    Row(nk.Concat((nk.Dense(3) >> nk.Relu(), nk.Dense(1) >> nk.Erf())), VECTOR),
+    Row(nk.Serial((nk.Relu(), nk.Dense(4, w_std=1.2))), VECTOR),
+    Row(nk.Repeat(nk.Erf() >> nk.Dense(4, w_std=1.2, b_std=0.3), 3), VECTOR),
+    # others
+    Row(nk.LayerNorm(), VECTOR),
+    Row(nk.LayerNorm("channels_and_space"), LINE),
+    Row(nk.Dropout(0.3), VECTOR),
+    Row(nk.Dropout(0.3), LINE),
+    # activations
+    Row(nk.Relu(), VECTOR),
+    Row(nk.Relu(), LINE),
+    Row(nk.LeakyRelu(0.2), VECTOR),
+    Row(nk.ABRelu(-0.4, 1.1), VECTOR),
+    Row(nk.Abs(), VECTOR),
+    Row(nk.Erf(1.2, 0.8, 0.3), VECTOR),
+    Row(nk.Gelu(), VECTOR),
+    Row(nk.Sin(1.1, 0.9, 0.3), VECTOR),
+    Row(nk.Cos(1.1, 0.9, 0.3), VECTOR),
+    Row(nk.Rbf(0.7), VECTOR),
+    Row(nk.Gaussian(1.1, -0.6), VECTOR),
+    Row(nk.Exp(0.8, 0.6), VECTOR),
+    Row(nk.ExpNormalized(0.9, -1.0), VECTOR),
+    Row(nk.Monomial(2), VECTOR),
+    Row(nk.Hermite(3), VECTOR),
+    Row(nk.Polynomial((0.3, -0.8, 0.2)), VECTOR),
+    Row(nk.RectifiedMonomial(2), VECTOR),
+    Row(nk.Gabor(), VECTOR),
+    Row(nk.Sign(), VECTOR),
+    Row(nk.Step(), VECTOR),
+]
+
+# Exported by ntkit.activations since moments by quadrature are.
+NUMERICAL = {
+    "Tanh": lambda: Row(nk.Tanh(), VECTOR),
+    "Sigmoid": lambda: Row(nk.Sigmoid(), VECTOR),
+    "Softplus": lambda: Row(nk.Softplus(), VECTOR),
+    "Silu": lambda: Row(nk.Silu(), VECTOR),
+    "Elu": lambda: Row(nk.Elu(0.8), VECTOR),
+    "Elementwise": lambda: Row(nk.Elementwise(softsign), VECTOR, without=("spec_round_trips",)),
+}
+
+
+def softsign(x):
+    return x / (1 + jnp.abs(x))
+
+
+TABLE += [row() for name, row in NUMERICAL.items() if hasattr(nk, name)]
