@@ -10,7 +10,9 @@ import record
 import ntkit as nk
 
 LIMIT = 0.35  # seconds an entry, on two cores
-NEURAL_TANGENTS = 3.8  # seconds an entry of neural-tangents 0.6.5 on such a machine, measured before this project began
+NEURAL_TANGENTS = (
+    3.8  # seconds an entry of neural-tangents 0.6.5 on such a machine, measured before this project began
+)
 
 
 def network() -> nk.Layer:

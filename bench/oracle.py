@@ -65,7 +65,7 @@ def errors_of_duals() -> dict[str, dict[str, float]]:
             f = getattr(layer, "as_ab_relu", layer)
             q1, q2, r = (jnp.asarray(arrays[f"{name}_{k}"]) for name in ("q11", "q22", "q12"))
             pair = BivariateNormal(q1, q2, r, q1 + q2 - 2 * r)
-            for name, moment, key in (("dual", f.dual, "e_ff"), ("slope", f.slope, "e_dfdf")):
+            for name, moment, key in (("dual", f.dual, "e_ff"), ("slope", f.dual_slope, "e_dfdf")):
                 own = [moment(BivariateNormal(q, q, q, jnp.zeros_like(q))) for q in (q1, q2)]
                 scale = np.sqrt(np.asarray(own[0] * own[1]))
                 error = np.abs(np.asarray(moment(pair)) - arrays[f"{key}_{k}"]) / np.where(

@@ -71,7 +71,7 @@ def exact(name: str, order: int, point) -> float:
 
 @eqx.filter_jit
 def moments(f, pair):
-    return f.dual(pair), f.slope(pair)
+    return f.dual(pair), f.dual_slope(pair)
 
 
 @eqx.filter_jit

@@ -17,7 +17,9 @@ def name_of(row: Row) -> str:
 
 def test_every_public_layer_is_in_the_table():
     public = {getattr(nk, name) for name in (*nk.layers.__all__, *nk.activations.__all__, "Serial")}
-    layers = {c for c in public if inspect.isclass(c) and issubclass(c, nk.Layer) and not inspect.isabstract(c)}
+    layers = {
+        c for c in public if inspect.isclass(c) and issubclass(c, nk.Layer) and not inspect.isabstract(c)
+    }
     missing = layers - {type(row.layer) for row in TABLE}
     assert not missing, f"add a row to tests/conformance_table.py for {sorted(c.__name__ for c in missing)}"
 

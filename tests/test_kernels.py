@@ -105,12 +105,24 @@ def test_a_jump_has_no_tangent_kernel_above_trained_weights():
         (nk.Index(slice(3, 3)), (4, 2), "reads none of the 4 positions"),
         (nk.Index(0), (4,), "needs inputs with positions"),
         (nk.ImageResize((2, 2)), (4, 2), "needs inputs with 2 dimensions"),
-        (nk.Sum((nk.Dense(3), nk.Dense(4))), (4,), r"end with shapes \[\(3,\), \(4,\)\]|have \[3, 4\] channels"),
-        (nk.Product((nk.Dense(3), nk.Dense(4))), (4,), r"end with shapes \[\(3,\), \(4,\)\]|have \[3, 4\] channels"),
+        (
+            nk.Sum((nk.Dense(3), nk.Dense(4))),
+            (4,),
+            r"end with shapes \[\(3,\), \(4,\)\]|have \[3, 4\] channels",
+        ),
+        (
+            nk.Product((nk.Dense(3), nk.Dense(4))),
+            (4,),
+            r"end with shapes \[\(3,\), \(4,\)\]|have \[3, 4\] channels",
+        ),
         (nk.Concat((nk.Conv(3, 3), nk.Conv(3, 3, stride=2))), (4, 2), "end with shapes|end with positions"),
         (nk.Residual(nk.Dense(3)), (4,), "Residual: "),
         (nk.Repeat(nk.Dense(3), 2), (4,), "Repeat: the body turns shape"),
-        (nk.Conv(4, 3) >> nk.Residual(nk.Relu() >> nk.Conv(4, 3, stride=2)), (4, 2), "Residual: the body turns"),
+        (
+            nk.Conv(4, 3) >> nk.Residual(nk.Relu() >> nk.Conv(4, 3, stride=2)),
+            (4, 2),
+            "Residual: the body turns",
+        ),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused_by_both_readings(net, shape, message):

@@ -59,7 +59,7 @@ class Moments(NamedTuple):
 
 @eqx.filter_jit
 def moments(f, pair) -> Moments:
-    return Moments(f.dual(pair), f.slope(pair), f.gap(pair))
+    return Moments(f.dual(pair), f.dual_slope(pair), f.gap(pair))
 
 
 @eqx.filter_jit
@@ -298,9 +298,9 @@ def test_broadcasting_jit_and_vmap(name):
     wide = BivariateNormal(var1, var2, cov, var1 + var2 - 2 * cov)
     full = BivariateNormal(*(jnp.broadcast_to(a, (2, 5)) for a in (var1, var2, cov, wide.gap)))
     flat = BivariateNormal(*(a.reshape(-1) for a in (full.var1, full.var2, full.cov, full.gap)))
-    value = np.asarray(f.slope(wide))
+    value = np.asarray(f.dual_slope(wide))
     assert np.allclose(value, np.asarray(moments(f, flat).slope).reshape(2, 5), rtol=1e-12)
-    assert np.allclose(value, jax.vmap(f.slope)(full), rtol=1e-12)
+    assert np.allclose(value, jax.vmap(f.dual_slope)(full), rtol=1e-12)
 
 
 @pytest.mark.parametrize("name", [*LOGISTIC, "elu", "custom_tanh"])

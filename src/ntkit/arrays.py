@@ -28,7 +28,9 @@ def check_batch(x: Any, name: str) -> np.ndarray:
     except ValueError as error:
         raise InputError(f"{name} is not an array: its rows differ in length or type ({error})") from None
     if array.dtype.kind not in "fiub":
-        raise InputError(f"{name} must hold real numbers, found {array.dtype}; encode categories as numbers first")
+        raise InputError(
+            f"{name} must hold real numbers, found {array.dtype}; encode categories as numbers first"
+        )
     if array.ndim < 2:
         raise InputError(
             f"{name} must be shaped (n, d), or (n, *positions, channels); found {array.shape}. "
@@ -39,7 +41,9 @@ def check_batch(x: Any, name: str) -> np.ndarray:
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         column = place[1] if array.ndim == 2 else place[1:]
-        raise InputError(f"{name} holds {array[place]} in row {place[0]}, column {column}; remove or impute it")
+        raise InputError(
+            f"{name} holds {array[place]} in row {place[0]}, column {column}; remove or impute it"
+        )
     return array
 
 

@@ -45,7 +45,9 @@ class _NetworkKernel:
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
 
-def kernel_fn(net: Layer, *, engine: str = "auto", dtype: Any = None, memory: int = DEFAULT_MEMORY) -> KernelFn:
+def kernel_fn(
+    net: Layer, *, engine: str = "auto", dtype: Any = None, memory: int = DEFAULT_MEMORY
+) -> KernelFn:
     """The kernel of an architecture as a function of the data; the options are those of `kernel`.
 
     Args:

@@ -74,7 +74,13 @@ def kernel(
 
 
 def nngp(
-    net: Layer, x1: Inputs, x2: Inputs | None = None, *, engine: str = "auto", dtype: Any = None, memory: int = DEFAULT_MEMORY
+    net: Layer,
+    x1: Inputs,
+    x2: Inputs | None = None,
+    *,
+    engine: str = "auto",
+    dtype: Any = None,
+    memory: int = DEFAULT_MEMORY,
 ) -> Any:
     """The NNGP alone, at less cost; arguments and errors are those of `kernel`.
 
@@ -87,7 +93,13 @@ def nngp(
 
 
 def ntk(
-    net: Layer, x1: Inputs, x2: Inputs | None = None, *, engine: str = "auto", dtype: Any = None, memory: int = DEFAULT_MEMORY
+    net: Layer,
+    x1: Inputs,
+    x2: Inputs | None = None,
+    *,
+    engine: str = "auto",
+    dtype: Any = None,
+    memory: int = DEFAULT_MEMORY,
 ) -> Any:
     """The NTK alone; arguments and errors are those of `kernel`.
 
@@ -121,7 +133,9 @@ def diagonal(net: Layer, x: Inputs, *, dtype: Any = None, memory: int = DEFAULT_
     return pair
 
 
-def moments_by_layer(net: Layer, x1: Inputs, x2: Inputs | None = None, *, dtype: Any = None) -> list[tuple[str, KernelPair]]:
+def moments_by_layer(
+    net: Layer, x1: Inputs, x2: Inputs | None = None, *, dtype: Any = None
+) -> list[tuple[str, KernelPair]]:
     """The kernels after every layer of the stack, repetitions one by one; branches count as one layer.
 
     Args:
@@ -155,7 +169,9 @@ def moments_by_layer(net: Layer, x1: Inputs, x2: Inputs | None = None, *, dtype:
         return [(name, KernelPair(*map(np.asarray, pair))) for name, pair in steps]
 
 
-def _compute(net: Layer, x1: Inputs, x2: Inputs | None, engine: str, dtype: Any, memory: int, *, tangent: bool):
+def _compute(
+    net: Layer, x1: Inputs, x2: Inputs | None, engine: str, dtype: Any, memory: int, *, tangent: bool
+):
     check_network(net)
     if engine not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, found {engine!r}")
@@ -255,7 +271,9 @@ def _in_tiles(net: Layer, x1: np.ndarray, x2: np.ndarray, side: int, *, symmetri
 def _cut(x: np.ndarray, start: int, count: int) -> np.ndarray:
     """Rows start … start + count, the last row repeated beyond the end, so that every tile has one shape."""
     part = x[start : start + count]
-    return part if len(part) == count else np.concatenate([part, np.repeat(x[-1:], count - len(part), axis=0)])
+    return (
+        part if len(part) == count else np.concatenate([part, np.repeat(x[-1:], count - len(part), axis=0)])
+    )
 
 
 def _in_dtype(x: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
@@ -274,7 +292,9 @@ def _in_dtype(x: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
 def check_network(net: Any) -> None:
     """Raise `InputError` unless `net` is a layer."""
     if not isinstance(net, Layer):
-        raise InputError(f"expected a network such as nk.Dense(512) >> nk.Relu() >> nk.Dense(1), found {type(net).__name__}")
+        raise InputError(
+            f"expected a network such as nk.Dense(512) >> nk.Relu() >> nk.Dense(1), found {type(net).__name__}"
+        )
 
 
 def _check_finite(net: Layer, pair: tuple) -> None:

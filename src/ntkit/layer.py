@@ -36,7 +36,9 @@ def concrete(value: Any) -> bool:
     )
 
 
-def check_range(layer: "Layer", name: str, low: float = -math.inf, high: float = math.inf, *, open_high: bool = False):
+def check_range(
+    layer: "Layer", name: str, low: float = -math.inf, high: float = math.inf, *, open_high: bool = False
+):
     """Raise `InputError` unless the field `name` lies in [low, high]; tracers pass."""
     value = getattr(layer, name)
     if not concrete(value):
@@ -54,7 +56,9 @@ def check_count(layer: "Layer", name: str) -> None:
     """Raise `InputError` unless the static field `name` is a whole number of at least 1."""
     value = getattr(layer, name)
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{type(layer).__name__}: {name} must be a whole number of at least 1, found {value!r}")
+        raise InputError(
+            f"{type(layer).__name__}: {name} must be a whole number of at least 1, found {value!r}"
+        )
 
 
 class Layer(eqx.Module):
@@ -124,7 +128,9 @@ def children(layer: Layer, name: str) -> None:
         raise InputError(f"{type(layer).__name__}: {name} is empty; give at least one layer")
     for child in value:
         if isinstance(child, type) and issubclass(child, Layer):
-            raise InputError(f"{type(layer).__name__}: {child.__name__} is a class; write {child.__name__}(…)")
+            raise InputError(
+                f"{type(layer).__name__}: {child.__name__} is a class; write {child.__name__}(…)"
+            )
         if isinstance(child, (str, int, float)) or child is None:
             raise InputError(f"{type(layer).__name__}: {name} must be layers, found {child!r}")
 

@@ -117,7 +117,9 @@ def sample(
     dtype = working_dtype(x1, dtype)
     rows = [x1] if x2 is None else [x1, check_batch(x2, "x2")]
     if rows[-1].shape[1:] != x1.shape[1:]:
-        raise InputError(f"x2 must hold examples shaped like x1's, {x1.shape[1:]}; found {rows[-1].shape[1:]}")
+        raise InputError(
+            f"x2 must hold examples shaped like x1's, {x1.shape[1:]}; found {rows[-1].shape[1:]}"
+        )
     with jax.enable_x64(dtype == np.float64):
         batches = tuple(jnp.asarray(r, dtype) for r in rows)
         trained, outputs = _trained(net, key, batches[0])
@@ -149,7 +151,11 @@ def _merged(a: _Running, b: _Running) -> _Running:
     """Chan, Golub & LeVeque (1983), equation (1.5b)."""
     count = a.count + b.count
     step = b.mean - a.mean
-    return _Running(count, a.mean + step * (b.count / count), a.squares + b.squares + step**2 * (a.count * b.count / count))
+    return _Running(
+        count,
+        a.mean + step * (b.count / count),
+        a.squares + b.squares + step**2 * (a.count * b.count / count),
+    )
 
 
 def _finished(running: _Running) -> SampledKernel:
@@ -255,7 +261,9 @@ def _sizes(trained: _Trained, positions: int, rows: int, count: int, memory: int
 
 
 @functools.partial(eqx.filter_jit)
-def _draw(net: Any, keys: Array, weights: Array, batches: tuple, trained: _Trained, units: int, block: int) -> _Running:
+def _draw(
+    net: Any, keys: Array, weights: Array, batches: tuple, trained: _Trained, units: int, block: int
+) -> _Running:
     """Both kernels of a few networks; those of weight 0 only fill the batch."""
     values = jax.vmap(lambda k: _of_one(net, k, batches, trained, units, block))(keys)
     spread = weights.reshape(-1, 1, 1, 1)
@@ -290,7 +298,9 @@ def _of_one(net: Any, key: PRNGKeyArray, batches: tuple, trained: _Trained, unit
     return jnp.stack([nngp, ntk])
 
 
-def _tangent(outputs, moving: list, rates: list, sides: list, units: int, block: int, *, symmetric: bool) -> Array:
+def _tangent(
+    outputs, moving: list, rates: list, sides: list, units: int, block: int, *, symmetric: bool
+) -> Array:
     """(n1·P, n2·P), the mean over the first `units` outputs of Σ rate · ∂f ∂f', in blocks of rows."""
     rows, columns = ([_cut(a, block) for a in side] for side in sides)
 

@@ -24,7 +24,13 @@ def activation(name: str) -> Layer:
 
 
 def mlp(
-    *, depth: int = 3, width: int = 512, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.1, outputs: int = 1
+    *,
+    depth: int = 3,
+    width: int = 512,
+    act: str = "relu",
+    w_std: float = 2**0.5,
+    b_std: float = 0.1,
+    outputs: int = 1,
 ) -> Layer:
     """A fully connected network with `depth` hidden layers."""
     hidden = Dense(width, w_std, b_std) >> activation(act)
@@ -33,36 +39,60 @@ def mlp(
 
 
 def cnn(
-    *, depth: int = 3, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.1, outputs: int = 1
+    *,
+    depth: int = 3,
+    width: int = 128,
+    act: str = "relu",
+    w_std: float = 2**0.5,
+    b_std: float = 0.1,
+    outputs: int = 1,
 ) -> Layer:
     """`depth` 3×3 convolutions, then a dense readout of all positions (Flatten)."""
     return _convolutions(depth, width, act, w_std, b_std) >> Flatten() >> Dense(outputs)
 
 
 def cnn_gap(
-    *, depth: int = 3, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.1, outputs: int = 1
+    *,
+    depth: int = 3,
+    width: int = 128,
+    act: str = "relu",
+    w_std: float = 2**0.5,
+    b_std: float = 0.1,
+    outputs: int = 1,
 ) -> Layer:
     """`depth` 3×3 convolutions, then the mean over positions (global average pooling)."""
     return _convolutions(depth, width, act, w_std, b_std) >> GlobalAvgPool() >> Dense(outputs)
 
 
-def myrtle5(*, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1) -> Layer:
+def myrtle5(
+    *, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1
+) -> Layer:
     """The Myrtle network with 5 weight layers (Shankar et al. 2020, figure 2)."""
     return _myrtle((2, 1, 1), width, act, w_std, b_std, outputs)
 
 
-def myrtle7(*, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1) -> Layer:
+def myrtle7(
+    *, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1
+) -> Layer:
     """The Myrtle network with 7 weight layers (Shankar et al. 2020, figure 2)."""
     return _myrtle((2, 2, 2), width, act, w_std, b_std, outputs)
 
 
-def myrtle10(*, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1) -> Layer:
+def myrtle10(
+    *, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1
+) -> Layer:
     """The Myrtle network with 10 weight layers (Shankar et al. 2020, figure 2)."""
     return _myrtle((3, 3, 3), width, act, w_std, b_std, outputs)
 
 
 def resnet(
-    *, blocks: int = 2, width: int = 128, act: str = "relu", w_std: float = 1.0, b_std: float = 0.0, outputs: int = 1
+    *,
+    blocks: int = 2,
+    width: int = 128,
+    act: str = "relu",
+    w_std: float = 1.0,
+    b_std: float = 0.0,
+    outputs: int = 1,
 ) -> Layer:
     """A wide residual network: three groups of `blocks` pre-activation blocks (Zagoruyko & Komodakis 2016, table 1)."""
     net = Conv(width, 3, w_std=w_std, b_std=b_std)

@@ -15,14 +15,14 @@ class Activation(Layer):
     """An elementwise function f, with the moments of f over pairs of normal variables.
 
     With (u, v) centred and jointly normal, the covariances of the outputs are `dual` = E[f(u) f(v)], and the
-    tangent kernel is multiplied by `slope` = E[f'(u) f'(v)] (Jacot et al. 2018, Theorem 1).
+    tangent kernel is multiplied by `dual_slope` = E[f'(u) f'(v)] (Jacot et al. 2018, Theorem 1).
     """
 
     odd: AbstractClassVar[bool]
     """Whether f(−x) = −f(x) at every value of the hyperparameters: then the outputs are centred."""
 
     discontinuous: AbstractClassVar[bool]
-    """Whether f jumps: then `slope` is infinite, and a tangent kernel exists only where everything below is frozen."""
+    """Whether f jumps: then `dual_slope` is infinite, and a tangent kernel exists only where everything below is frozen."""
 
     @abc.abstractmethod
     def fn(self, x: Float[Array, "..."]) -> Float[Array, "..."]:
@@ -33,7 +33,7 @@ class Activation(Layer):
         """E[f(u) f(v)]."""
 
     @abc.abstractmethod
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         """E[f'(u) f'(v)] = ∂ dual / ∂ cov."""
 
     @abc.abstractmethod
@@ -49,7 +49,9 @@ class Activation(Layer):
     def propagate(self, m: Moments) -> Moments:
         name = type(self).__name__
         m.require_gaussian(name)
-        return m.activate(self.dual, self.gap, self.slope, odd=self.odd, discontinuous=self.discontinuous)
+        return m.activate(
+            self.dual, self.gap, self.dual_slope, odd=self.odd, discontinuous=self.discontinuous
+        )
 
     def rates(self, params: Params) -> Params:
         return ()
@@ -68,7 +70,7 @@ class SmoothActivation(Activation):
         kappa = (pair.var1 - pair.var2) / 2
 
         def diagonal_slope(q: Array) -> Array:
-            return self.slope(BivariateNormal(q, q, q, jnp.zeros_like(q)))
+            return self.dual_slope(BivariateNormal(q, q, q, jnp.zeros_like(q)))
 
         s, ds = jax.jvp(diagonal_slope, (middle,), (jnp.ones_like(middle),))
         near = jnp.maximum(0.0, pair.gap * s + 2 * kappa**2 * ds)

@@ -54,7 +54,7 @@ class Erf(Activation):
     def dual(self, pair: BivariateNormal) -> Array:
         return tilt(widened(pair, 2 * self.b**2)) * (2 / math.pi * self.a**2) + self.c**2
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return 1 / jnp.sqrt(widened(pair, 2 * self.b**2).joint) * (4 / math.pi * (self.a * self.b) ** 2)
 
     def gap(self, pair: BivariateNormal) -> Array:

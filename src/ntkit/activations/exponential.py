@@ -52,7 +52,7 @@ class Exp(Activation):
     def dual(self, pair: BivariateNormal) -> Array:
         return jnp.exp((pair.var1 + pair.var2 + 2 * pair.cov) * (self.b**2 / 2)) * self.a**2
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return self.dual(pair) * self.b**2
 
     def gap(self, pair: BivariateNormal) -> Array:
@@ -103,7 +103,7 @@ class Gaussian(Activation):
     def dual(self, pair: BivariateNormal) -> Array:
         return 1 / jnp.sqrt(widened(pair, -2 * self.b).joint) * self.a**2
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         joint = widened(pair, -2 * self.b).joint
         return 4 * pair.cov / (joint * jnp.sqrt(joint)) * (self.a * self.b) ** 2
 
@@ -157,7 +157,7 @@ class ExpNormalized(Activation):
     def dual(self, pair: BivariateNormal) -> Array:
         return pair.scale * jnp.exp(self.gamma * (_correlation(pair) + self.shift))
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return jnp.exp((_correlation(pair) + self.shift) * self.gamma) * self.gamma
 
     def gap(self, pair: BivariateNormal) -> Array:

@@ -47,7 +47,7 @@ class Gabor(Activation):
         joint = widened(pair, 2.0).joint
         return _envelope(pair, joint) * jnp.sinh(pair.cov / joint)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         # The derivative of the dual in r, with ∂Δ = −8r and ∂(s²) = −2r.
         joint, r = widened(pair, 2.0).joint, pair.cov
         bell = 4 * r / joint * (1 + (1 + pair.var1 + pair.var2) / joint)

@@ -43,7 +43,7 @@ class Gelu(Activation):
         balance = determinant(pair) + pair.cov**2 * (1 / (1 + pair.var1) + 1 / (1 + pair.var2))
         return pair.cov / 4 + (pair.cov * tilt(w) + balance / jnp.sqrt(w.joint)) / (2 * math.pi)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         w = widened(pair, 1.0)
         inverses = 1 / (1 + pair.var1) + 1 / (1 + pair.var2)
         return 0.25 + (tilt(w) + pair.cov * (inverses + 1 / w.joint) / jnp.sqrt(w.joint)) / (2 * math.pi)

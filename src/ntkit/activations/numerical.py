@@ -81,7 +81,7 @@ class LogisticActivation(NumericalActivation):
         return jnp.where(small, near, far)
 
     def own(self, var: Array) -> tuple[Array, Array]:
-        return self.dual(_itself(var)), self.slope(_itself(var))
+        return self.dual(_itself(var)), self.dual_slope(_itself(var))
 
     def error(self, pair: BivariateNormal) -> QuadratureError:
         (dual1, slope1), (dual2, slope2) = self.own(pair.var1), self.own(pair.var2)
@@ -110,7 +110,7 @@ class Tanh(LogisticActivation):
     def dual(self, pair: BivariateNormal) -> Array:
         return 4 * logistic.average(logistic.sigmoid_dual, _stretched(pair, 4.0))
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return 16 * logistic.average(logistic.sigmoid_slope, _stretched(pair, 4.0))
 
 
@@ -132,7 +132,7 @@ class Sigmoid(LogisticActivation):
     def dual(self, pair: BivariateNormal) -> Array:
         return 0.25 + logistic.average(logistic.sigmoid_dual, pair)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return logistic.average(logistic.sigmoid_slope, pair)
 
 
@@ -154,7 +154,7 @@ class Softplus(LogisticActivation):
     def dual(self, pair: BivariateNormal) -> Array:
         return logistic.average(logistic.softplus_dual, pair)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return logistic.average(logistic.softplus_slope, pair)
 
 
@@ -176,7 +176,7 @@ class Silu(LogisticActivation):
     def dual(self, pair: BivariateNormal) -> Array:
         return logistic.average(logistic.silu_dual, pair)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return logistic.average(logistic.silu_slope, pair)
 
 
@@ -204,7 +204,7 @@ class LadderActivation(NumericalActivation):
     def dual(self, pair: BivariateNormal) -> Array:
         return moment(self.ladder, self.ladder, self._parameters(pair), pair)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         derivative = self.ladder.derivative
         return moment(derivative, derivative, self._parameters(pair), pair)
 
@@ -231,7 +231,10 @@ class LadderActivation(NumericalActivation):
         parameters = self._parameters(pair)
         eps = float(jnp.finfo(pair.cov.dtype).eps)
         bounds = []
-        for ladder, value in ((self.ladder, self.dual(pair)), (self.ladder.derivative, self.slope(pair))):
+        for ladder, value in (
+            (self.ladder, self.dual(pair)),
+            (self.ladder.derivative, self.dual_slope(pair)),
+        ):
             coarse, fine = (by_panels(ladder, ladder, parameters, pair, rule) for rule in (NORMAL, FINE))
             bounds.append(jnp.abs(value - fine) + jnp.abs(coarse - fine))
         scales = [jnp.sqrt(a * b) for a, b in zip(self.own(pair.var1), self.own(pair.var2), strict=True)]

@@ -46,7 +46,7 @@ class PowerSeries(Activation):
     def dual(self, pair: BivariateNormal) -> Array:
         return _mehler(self.powers, pair)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return _mehler(tuple(j * p for j, p in enumerate(self.powers))[1:] or (0.0,), pair)
 
     def gap(self, pair: BivariateNormal) -> Array:

@@ -67,7 +67,7 @@ class RectifiedMonomial(Activation):
     def dual(self, pair: BivariateNormal) -> Array:
         return _dual(self.degree, pair.var1, pair.var2, pair.cov, jax.lax.stop_gradient(pair.gap))
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         n = self.degree
         return n**2 * _dual(n - 1, pair.var1, pair.var2, pair.cov, jax.lax.stop_gradient(pair.gap))
 

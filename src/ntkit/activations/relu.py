@@ -5,12 +5,12 @@ import math
 from typing import ClassVar
 
 import jax.numpy as jnp
-from jaxtyping import Array, PRNGKeyArray
+from jaxtyping import Array
 
 from ntkit.activations.activation import Activation
 from ntkit.activations.separation import mirrored
-from ntkit.layer import Hyperparameter, Layer, Params, Shape, check_range, hyperparameter
-from ntkit.moments import BivariateNormal, Moments, Need
+from ntkit.layer import Hyperparameter, check_range, hyperparameter
+from ntkit.moments import BivariateNormal
 
 
 class HalfLines(Activation):
@@ -39,7 +39,7 @@ class HalfLines(Activation):
         neg, pos = self.weights
         return pair.arc * ((neg - pos) ** 2 / (2 * math.pi)) + pair.cov * ((neg**2 + pos**2) / 2)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         neg, pos = self.weights
         return pair.angle * (-((neg - pos) ** 2) / (2 * math.pi)) + (neg**2 + pos**2) / 2
 
@@ -80,7 +80,7 @@ class Relu(HalfLines):
         return jnp.maximum(0.0, _gap_ahead(pair, 0.0, 1.0))
 
 
-class LeakyRelu(Layer):
+class LeakyRelu(HalfLines):
     """max(x, 0) + slope·min(x, 0): an `ABRelu` of (neg, pos) = (slope, 1).
 
     Args:
@@ -92,12 +92,15 @@ class LeakyRelu(Layer):
     Example:
         >>> import jax.numpy as jnp
         >>> import ntkit as nk
-        >>> float(nk.LeakyRelu(slope=0.5).apply((), jnp.array(-2.0)))
+        >>> float(nk.LeakyRelu(slope=0.5).fn(jnp.array(-2.0)))
         -1.0
 
     References:
         Maas, Hannun, Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML 2013, equation (2).
     """
+
+    odd: ClassVar[bool] = False
+    discontinuous: ClassVar[bool] = False
 
     slope: Hyperparameter = hyperparameter(0.01)
 
@@ -106,26 +109,11 @@ class LeakyRelu(Layer):
         check_range(self, "slope")
 
     @property
-    def as_ab_relu(self) -> "ABRelu":
-        """The same function as an `Activation`, of whose method `slope` the field has taken the name here."""
-        return ABRelu(neg=self.slope, pos=1.0)
+    def weights(self) -> tuple[Hyperparameter, float]:
+        return self.slope, 1.0
 
-    def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        return (), shape
-
-    def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        return self.as_ab_relu.fn(x)
-
-    def propagate(self, m: Moments) -> Moments:
-        m.require_gaussian("LeakyRelu")
-        f = self.as_ab_relu
-        return m.activate(f.dual, f.gap, f.slope, odd=f.odd, discontinuous=f.discontinuous)
-
-    def rates(self, params: Params) -> Params:
-        return ()
-
-    def needs(self, after: Need) -> Need:
-        return after.with_variances()
+    def gap(self, pair: BivariateNormal) -> Array:
+        return _gap_around(pair, self.slope, 1.0)
 
 
 class ABRelu(HalfLines):

@@ -2,7 +2,7 @@
 
 Their NNGP has a closed form. Their derivative is 0 almost everywhere, so that automatic differentiation of a finite
 network gives a tangent kernel of 0 below them; the limit of ever steeper smooth functions gives an infinite one at
-u = v. Neither is the tangent kernel of the network: `slope` is infinite, and the layers below have to be frozen for an
+u = v. Neither is the tangent kernel of the network: `dual_slope` is infinite, and the layers below have to be frozen for an
 NTK to exist.
 """
 
@@ -40,7 +40,7 @@ class Sign(Activation):
     def dual(self, pair: BivariateNormal) -> Array:
         return 1 - pair.angle * (2 / math.pi)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return jnp.full_like(pair.angle, jnp.inf)
 
     def gap(self, pair: BivariateNormal) -> Array:
@@ -71,7 +71,7 @@ class Step(Activation):
     def dual(self, pair: BivariateNormal) -> Array:
         return 0.5 - pair.angle / (2 * math.pi)
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return jnp.full_like(pair.angle, jnp.inf)
 
     def gap(self, pair: BivariateNormal) -> Array:

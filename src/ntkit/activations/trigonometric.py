@@ -80,7 +80,7 @@ class Wave(Activation):
         sine, cosine = self.parts
         return (sine * _sines(pair, self.b) + cosine * _cosines(pair, self.b)) * self.a**2
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         sine, cosine = self.parts
         return (sine * _cosines(pair, self.b) + cosine * _sines(pair, self.b)) * (self.a * self.b) ** 2
 
@@ -175,7 +175,7 @@ class Rbf(Activation):
     def dual(self, pair: BivariateNormal) -> Array:
         return jnp.exp(-self.gamma * squared_distance(pair))
 
-    def slope(self, pair: BivariateNormal) -> Array:
+    def dual_slope(self, pair: BivariateNormal) -> Array:
         return jnp.exp(-self.gamma * squared_distance(pair)) * (2 * self.gamma)
 
     def gap(self, pair: BivariateNormal) -> Array:

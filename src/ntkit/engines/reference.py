@@ -63,7 +63,9 @@ def bytes_per_pair(net: Layer, shape: tuple[int, ...], itemsize: int) -> int:
     needs = plan(net, _CROSS)
     shapes = [shape]
     for layer in stages(net):
-        shapes.append(jax.eval_shape(lambda key, layer=layer: _Static(layer.init(key, shapes[-1])[1]), _KEY).value)
+        shapes.append(
+            jax.eval_shape(lambda key, layer=layer: _Static(layer.init(key, shapes[-1])[1]), _KEY).value
+        )
     most = 1
     for need, (*positions, _) in zip(needs, shapes, strict=True):
         p = math.prod(positions)
@@ -73,7 +75,9 @@ def bytes_per_pair(net: Layer, shape: tuple[int, ...], itemsize: int) -> int:
     return _LIVE_ARRAYS * most * itemsize
 
 
-_LIVE_ARRAYS = 18  # at most, as XLA counts: three moments before a layer, three after it, and temporaries (≤ 11)
+_LIVE_ARRAYS = (
+    18  # at most, as XLA counts: three moments before a layer, three after it, and temporaries (≤ 11)
+)
 
 
 # One layer, one program -----------------------------------------------------------------------------------------------

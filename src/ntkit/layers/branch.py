@@ -64,7 +64,9 @@ class Residual(Layer):
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         params, out = self.body.init(key, shape)
         if out != shape:
-            raise InputError(f"Residual: the body turns shape {shape} into {out}; its outputs must have its inputs' shape")
+            raise InputError(
+                f"Residual: the body turns shape {shape} into {out}; its outputs must have its inputs' shape"
+            )
         return params, shape
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
@@ -207,16 +209,22 @@ def one_layer(layer: Layer, name: str) -> None:
     """Raise `InputError` unless the field `name` is a layer."""
     value = getattr(layer, name)
     if isinstance(value, (tuple, list, str, int, float)) or value is None:
-        raise InputError(f"{type(layer).__name__}: {name} must be one layer, found {value!r}; join layers with >>")
+        raise InputError(
+            f"{type(layer).__name__}: {name} must be one layer, found {value!r}; join layers with >>"
+        )
 
 
-def _init_branches(branches: tuple[Layer, ...], key: PRNGKeyArray, shape: Shape) -> tuple[Params, list[Shape]]:
+def _init_branches(
+    branches: tuple[Layer, ...], key: PRNGKeyArray, shape: Shape
+) -> tuple[Params, list[Shape]]:
     keys = jax.random.split(key, len(branches))
     pairs = [branch.init(k, shape) for branch, k in zip(branches, keys, strict=True)]
     return tuple(params for params, _ in pairs), [out for _, out in pairs]
 
 
-def _apply_branches(branches: tuple[Layer, ...], params: Params, x: Array, key: PRNGKeyArray | None) -> list[Array]:
+def _apply_branches(
+    branches: tuple[Layer, ...], params: Params, x: Array, key: PRNGKeyArray | None
+) -> list[Array]:
     keys = [None] * len(branches) if key is None else jax.random.split(key, len(branches))
     return [b.apply(p, x, key=k) for b, p, k in zip(branches, params, keys, strict=True)]
 

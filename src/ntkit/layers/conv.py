@@ -128,7 +128,11 @@ class StandardConv(Layer):
         windows = windows_over(self, self.kernel_size, m.shape)
         fan_in = m.facts.channels * math.prod(w.size for w in windows)
         return m.slide(windows, "StandardConv").affine(
-            self.w_std**2, self.b_std**2, weight_rate=self.w_lr * fan_in, bias_rate=self.b_lr, channels=self.width
+            self.w_std**2,
+            self.b_std**2,
+            weight_rate=self.w_lr * fan_in,
+            bias_rate=self.b_lr,
+            channels=self.width,
         )
 
     def rates(self, params: Params) -> Params:

@@ -145,5 +145,7 @@ def weight_rates(layer: Layer, params: Params) -> Params:
 def channels_of(shape: Shape, who: str) -> int:
     """The last extent of an example's shape, or `InputError`."""
     if not shape or shape[-1] is None:
-        raise InputError(f"{who}: needs examples shaped (…, channels) with a known number of channels, found {shape}")
+        raise InputError(
+            f"{who}: needs examples shaped (…, channels) with a known number of channels, found {shape}"
+        )
     return shape[-1]

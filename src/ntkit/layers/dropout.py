@@ -45,7 +45,9 @@ class Dropout(Layer):
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         if key is None:
-            raise InputError("Dropout: apply draws a mask and needs a random key: net.apply(params, x, key=key)")
+            raise InputError(
+                "Dropout: apply draws a mask and needs a random key: net.apply(params, x, key=key)"
+            )
         keep = 1 - self.rate
         return jnp.where(jax.random.bernoulli(key, keep, x.shape), x / keep, 0.0)
 

@@ -38,7 +38,9 @@ class LayerNorm(Layer):
     def __check_init__(self):
         """Check the name."""
         if self.over not in ("channels", "channels_and_space"):
-            raise InputError(f"LayerNorm: over must be 'channels' or 'channels_and_space', found {self.over!r}")
+            raise InputError(
+                f"LayerNorm: over must be 'channels' or 'channels_and_space', found {self.over!r}"
+            )
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         channels_of(shape, "LayerNorm")

@@ -46,7 +46,8 @@ def _as_index(value: Any) -> Any:
     """Normalise an index: one entry a dimension, slices as (start, stop, step)."""
     entries = value if isinstance(value, (tuple, list)) else (value,)
     return tuple(
-        (e.start, e.stop, e.step) if isinstance(e, slice) else tuple(e) if isinstance(e, list) else e for e in entries
+        (e.start, e.stop, e.step) if isinstance(e, slice) else tuple(e) if isinstance(e, list) else e
+        for e in entries
     )
 
 
@@ -73,21 +74,31 @@ class Index(Layer):
         """Check the entries."""
         for entry in self.index:
             whole = isinstance(entry, int) and not isinstance(entry, bool)
-            triple = isinstance(entry, tuple) and len(entry) == 3 and all(e is None or isinstance(e, int) for e in entry)
+            triple = (
+                isinstance(entry, tuple)
+                and len(entry) == 3
+                and all(e is None or isinstance(e, int) for e in entry)
+            )
             if not (whole or triple):
-                raise InputError(f"Index: entries must be integers or slices (start, stop, step), found {entry!r}")
+                raise InputError(
+                    f"Index: entries must be integers or slices (start, stop, step), found {entry!r}"
+                )
 
     def _resolve(self, positions: tuple[int, ...]) -> tuple[list[range], list[int]]:
         """Which positions are read along each dimension, and which dimensions stay."""
         check_positions(positions, "Index")
         if len(self.index) > len(positions):
-            raise InputError(f"Index: {len(self.index)} entries for {len(positions)} dimensions of positions {positions}")
+            raise InputError(
+                f"Index: {len(self.index)} entries for {len(positions)} dimensions of positions {positions}"
+            )
         ranges, kept = [], []
         for d, extent in enumerate(positions):
             entry = self.index[d] if d < len(self.index) else (None, None, None)
             if isinstance(entry, int):
                 if not -extent <= entry < extent:
-                    raise InputError(f"Index: {entry} lies outside of the {extent} positions of dimension {d}")
+                    raise InputError(
+                        f"Index: {entry} lies outside of the {extent} positions of dimension {d}"
+                    )
                 entry = entry % extent
                 ranges.append(range(entry, entry + 1))
                 continue
@@ -150,7 +161,9 @@ class ImageResize(Layer):
         if not self.size or any(isinstance(n, bool) or not isinstance(n, int) or n < 1 for n in self.size):
             raise InputError(f"ImageResize: size must be whole numbers of at least 1, found {self.size}")
         if self.method not in METHODS:
-            raise InputError(f"ImageResize: method must be one of {', '.join(METHODS)}, found {self.method!r}")
+            raise InputError(
+                f"ImageResize: method must be one of {', '.join(METHODS)}, found {self.method!r}"
+            )
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         check_positions(shape[:-1], "ImageResize", len(self.size))
@@ -158,7 +171,9 @@ class ImageResize(Layer):
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         check_positions(x.shape[1:-1], "ImageResize", len(self.size))
-        return jax.image.resize(x, (x.shape[0], *self.size, x.shape[-1]), self.method, antialias=self.antialias)
+        return jax.image.resize(
+            x, (x.shape[0], *self.size, x.shape[-1]), self.method, antialias=self.antialias
+        )
 
     def propagate(self, m: Moments) -> Moments:
         m.require_positions("ImageResize", len(self.size))

@@ -38,7 +38,9 @@ class Repeat(Layer):
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         _, out = eqx.filter_eval_shape(self.body.init, key, shape)
         if out != shape:
-            raise InputError(f"Repeat: the body turns shape {shape} into {out}; its outputs must have its inputs' shape")
+            raise InputError(
+                f"Repeat: the body turns shape {shape} into {out}; its outputs must have its inputs' shape"
+            )
         return jax.vmap(lambda k: self.body.init(k, shape)[0])(jax.random.split(key, self.times)), shape
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:

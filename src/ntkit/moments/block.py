@@ -55,7 +55,9 @@ class Block(eqx.Module):
 
     def as_matrices(self) -> tuple[Array, Array | None]:
         """`nngp` and `ntk` with positions as (…, P, P'), or without position axes where there is one position."""
-        return grid.as_matrix(self.cov, self.lead), None if self.ntk is None else grid.as_matrix(self.ntk, self.lead)
+        return grid.as_matrix(self.cov, self.lead), None if self.ntk is None else grid.as_matrix(
+            self.ntk, self.lead
+        )
 
 
 def zero_gap(cov: Array) -> Array:

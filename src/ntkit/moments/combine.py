@@ -17,11 +17,15 @@ _stop = jax.lax.stop_gradient
 Variances = tuple[Array, Array] | None
 
 
-def _combine(branches: list[Moments], f: Callable[[list[Block], list[tuple[Array, Array] | None]], Block], who: str):
+def _combine(
+    branches: list[Moments], f: Callable[[list[Block], list[tuple[Array, Array] | None]], Block], who: str
+):
     """Combine the branches' blocks; f gets the blocks and, where known, the variances of rows and columns."""
     shapes = [b.shape for b in branches]
     if len(set(shapes)) > 1:
-        raise InputError(f"{who}: the branches end with positions {shapes}; give them the same strides and padding")
+        raise InputError(
+            f"{who}: the branches end with positions {shapes}; give them the same strides and padding"
+        )
 
     def blocks(name: str, rows: str, columns: str) -> Block | None:
         parts = [getattr(b, name) for b in branches]

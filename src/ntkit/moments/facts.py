@@ -28,7 +28,14 @@ class Facts:
     @classmethod
     def of_data(cls, channels: int) -> "Facts":
         """The facts of the inputs: fixed numbers, of any distribution."""
-        return cls(gaussian=False, centred=False, identical=False, concentrated=True, sources=frozenset(), channels=channels)
+        return cls(
+            gaussian=False,
+            centred=False,
+            identical=False,
+            concentrated=True,
+            sources=frozenset(),
+            channels=channels,
+        )
 
     @property
     def random(self) -> bool:
@@ -81,12 +88,18 @@ class Facts:
         else:
             why = "its input channels are not identically distributed (they come from different positions or branches)"
             remedy = "put a Dense or Conv before it"
-        raise NoClosedFormError(f"{who}: {why}, so second moments do not determine the kernel. Remedy: {remedy}")
+        raise NoClosedFormError(
+            f"{who}: {why}, so second moments do not determine the kernel. Remedy: {remedy}"
+        )
 
     def require_centred(self, who: str) -> None:
         """Refuse a normalisation that subtracts a mean of which second moments know nothing."""
         if not (self.centred and self.concentrated):
-            where = "the data" if not self.random else "an activation that is not odd, or other uncentred channels,"
+            where = (
+                "the data"
+                if not self.random
+                else "an activation that is not odd, or other uncentred channels,"
+            )
             raise NoClosedFormError(
                 f"{who}: it follows {where} whose mean over channels is not zero, so second moments do not determine the "
                 "kernel. Remedy: put a Dense or Conv before it, or normalise the data yourself"

@@ -150,7 +150,9 @@ def same_position(shape: tuple[int, ...]) -> np.ndarray:
     return mask
 
 
-def map_axes(array: Array, lead: int, op: Callable[[Array, int, int], Array], *, paired: bool = True) -> Array:
+def map_axes(
+    array: Array, lead: int, op: Callable[[Array, int, int], Array], *, paired: bool = True
+) -> Array:
     """Apply a linear map of each dimension, `op(array, axis, dimension)`, to every axis of the positions."""
     per_dimension = 2 if paired else 1
     for axis in range(lead, array.ndim):

@@ -56,7 +56,10 @@ class Moments(eqx.Module):
             return block.diagonal() if extent == Extent.DIAGONAL else block
 
         return dataclasses.replace(
-            self, cross=cut(self.cross, need.cross), own1=cut(self.own1, need.own), own2=cut(self.own2, need.own)
+            self,
+            cross=cut(self.cross, need.cross),
+            own1=cut(self.own1, need.own),
+            own2=cut(self.own2, need.own),
         )
 
     def settled(self) -> "Moments":
@@ -97,7 +100,9 @@ class Moments(eqx.Module):
 
     # Maps of channels -----------------------------------------------------------------------------------------------
 
-    def activate(self, dual: PairMap, gap: PairMap, slope: PairMap, *, odd: bool, discontinuous: bool) -> "Moments":
+    def activate(
+        self, dual: PairMap, gap: PairMap, slope: PairMap, *, odd: bool, discontinuous: bool
+    ) -> "Moments":
         """Elementwise nonlinearity: cov ← dual, ntk ← ntk·slope."""
 
         def on(block: Block, rows: Block, columns: Block) -> Block:
@@ -105,14 +110,18 @@ class Moments(eqx.Module):
             ntk = None
             if block.ntk is not None:
                 s = slope(pair)
-                if discontinuous:  # infinite; where nothing below is trained, neither 0·∞ nor its gradient shall appear
+                if (
+                    discontinuous
+                ):  # infinite; where nothing below is trained, neither 0·∞ nor its gradient shall appear
                     s = jnp.where(block.ntk == 0, 0.0, s)
                 ntk = block.ntk * s
             return block.replace(_like(dual(pair), block.cov), _like(_stop(gap(pair)), block.cov), ntk)
 
         return self._blocks(on, facts=self.facts.after_activation(odd))
 
-    def affine(self, scale: Array, shift: Array, *, weight_rate: Array, bias_rate: Array, channels: int) -> "Moments":
+    def affine(
+        self, scale: Array, shift: Array, *, weight_rate: Array, bias_rate: Array, channels: int
+    ) -> "Moments":
         """Fresh weights: cov ← scale·cov + shift, ntk ← scale·ntk + weight_rate·cov + bias_rate, the old cov on the right."""
 
         def on(block: Block, rows: Block | None, columns: Block | None) -> Block:
@@ -178,7 +187,9 @@ class Moments(eqx.Module):
 
         return self._blocks(on, shape=shape)
 
-    def mix(self, op: Callable[[Array, int, int], Array], shape: tuple[int, ...], *, drop: bool = False) -> "Moments":
+    def mix(
+        self, op: Callable[[Array, int, int], Array], shape: tuple[int, ...], *, drop: bool = False
+    ) -> "Moments":
         """A linear map A of positions, dimension by dimension: cov ← A cov A'.
 
         Args:
@@ -221,10 +232,18 @@ class Moments(eqx.Module):
         def on(block: Block, rows: Block | None, columns: Block | None) -> Block:
             def read(array: Array) -> Array:
                 array = grid.map_axes(
-                    array, block.lead, lambda a, axis, d: jnp.take(a, indices[d], axis=axis), paired=block.paired
+                    array,
+                    block.lead,
+                    lambda a, axis, d: jnp.take(a, indices[d], axis=axis),
+                    paired=block.paired,
                 )
                 each = 2 if block.paired else 1
-                gone = [block.lead + each * d + k for d in range(len(indices)) if d not in kept for k in range(each)]
+                gone = [
+                    block.lead + each * d + k
+                    for d in range(len(indices))
+                    if d not in kept
+                    for k in range(each)
+                ]
                 return jnp.squeeze(array, tuple(gone))
 
             return block.map(read)
@@ -260,8 +279,10 @@ def _mixed_gap(
     output, they are taken away before the sum, so that the gap of equal examples is 0 in whatever order it is summed.
     """
     if one_output:
-        halves = [0.5 * (own.gap if block.lead == 1 else jnp.expand_dims(own.gap, 1 - side))
-                  for side, own in enumerate((rows, columns))]
+        halves = [
+            0.5 * (own.gap if block.lead == 1 else jnp.expand_dims(own.gap, 1 - side))
+            for side, own in enumerate((rows, columns))
+        ]
         return jnp.maximum(linear(block.gap - (halves[0] + halves[1]), block.lead), 0.0)
     spread = [
         grid.along(0.5 * grid.diagonal(linear(own.gap, 1), 1), side, block.lead, True)

@@ -72,9 +72,13 @@ def check_layer(
     """
     unknown = sorted(set(without) - set(law_names()))
     if unknown:
-        raise InputError(f"check_layer: no law is called {', '.join(unknown)}; the laws are {', '.join(law_names())}")
+        raise InputError(
+            f"check_layer: no law is called {', '.join(unknown)}; the laws are {', '.join(law_names())}"
+        )
     if width % shape[-1]:
-        raise InputError(f"check_layer: width must be a multiple of the {shape[-1]} channels of {shape}, found {width}")
+        raise InputError(
+            f"check_layer: width must be a multiple of the {shape[-1]} channels of {shape}, found {width}"
+        )
     subject = Subject(layer, tuple(shape), seed)
     for law in _EXACT:
         if law.__name__ not in without:

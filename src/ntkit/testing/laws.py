@@ -27,7 +27,9 @@ def shapes_agree(subject: Subject) -> None:
     key = jax.random.key(subject.seed)
     params, shape = subject.layer.init(key, subject.shape)
     for n in (1, 3):
-        out = jax.eval_shape(lambda p, x: subject.layer.apply(p, x, key=key), params, jnp.ones((n, *subject.shape)))
+        out = jax.eval_shape(
+            lambda p, x: subject.layer.apply(p, x, key=key), params, jnp.ones((n, *subject.shape))
+        )
         if out.shape != (n, *shape):
             subject.fail("shapes_agree", f"init says {shape}, apply gives {out.shape} for {n} rows")
 
@@ -69,7 +71,9 @@ def kernel_is_symmetric(subject: Subject) -> None:
     turned = [_turned(k) for k in subject.joint]
     subject.demand_near("kernel_is_symmetric", "of (x, x), transposed,", turned, subject.joint, 0.0)
     there, back = kernel(subject.net, subject.x1, subject.x2), kernel(subject.net, subject.x2, subject.x1)
-    subject.demand_near("kernel_is_symmetric", "of (x2, x1), transposed,", map(_turned, back), there, _ROUNDING)
+    subject.demand_near(
+        "kernel_is_symmetric", "of (x2, x1), transposed,", map(_turned, back), there, _ROUNDING
+    )
 
 
 def kernel_is_positive(subject: Subject) -> None:
@@ -78,18 +82,25 @@ def kernel_is_positive(subject: Subject) -> None:
         matrix = k if k.ndim == 2 else k.transpose(0, 2, 1, 3).reshape(k.shape[0] * k.shape[2], -1)
         lowest, trace = float(np.linalg.eigvalsh(matrix)[0]), float(np.trace(matrix))
         if lowest < -_QUADRATURE * trace or np.diagonal(matrix).min() < 0:
-            subject.fail("kernel_is_positive", f"the {name} has an eigenvalue of {lowest:.3g} with a trace of {trace:.3g}")
+            subject.fail(
+                "kernel_is_positive",
+                f"the {name} has an eigenvalue of {lowest:.3g} with a trace of {trace:.3g}",
+            )
 
 
 def plan_changes_nothing(subject: Subject) -> None:
     """What `needs` leaves out is not missed: all pairs of positions, the diagonal alone, single examples agree."""
     law, joint = "plan_changes_nothing", subject.joint
-    subject.demand_near(law, "with everything known", moments_by_layer(subject.net, subject.x)[-1][1], joint, _ROUNDING)
+    subject.demand_near(
+        law, "with everything known", moments_by_layer(subject.net, subject.x)[-1][1], joint, _ROUNDING
+    )
     own = [np.einsum("ii...->i...", k) for k in joint]
     subject.demand_near(law, "of every row with itself", diagonal(subject.net, subject.x), own, _ROUNDING)
     if joint.nngp.ndim == 4:
         mean = [np.einsum("ijpp->ij", k) / k.shape[-1] for k in joint]
-        subject.demand_near(law, "behind Flatten", kernel(subject.net >> Flatten(), subject.x), mean, _ROUNDING)
+        subject.demand_near(
+            law, "behind Flatten", kernel(subject.net >> Flatten(), subject.x), mean, _ROUNDING
+        )
 
 
 def zero_rows_are_finite(subject: Subject) -> None:
@@ -159,7 +170,9 @@ def gradients_are_derivatives(subject: Subject) -> None:
         for place in np.ndindex(np.shape(leaves[i])):
             nets = [jax.tree.unflatten(tree, _moved(leaves, i, place, s * _STEP)) for s in (1, -1)]
             ends = [_weighted(kernel(net, subject.x)) for net in nets]
-            _demand_derivative(subject, f"net{jax.tree_util.keystr(path)}", float(np.asarray(gradient)[place]), ends)
+            _demand_derivative(
+                subject, f"net{jax.tree_util.keystr(path)}", float(np.asarray(gradient)[place]), ends
+            )
 
 
 def _moved(leaves: list, i: int, place: tuple[int, ...], step: float) -> list:
@@ -218,7 +231,8 @@ def _gradients(subject: Subject) -> _Program:
 def _weighted(pair: KernelPair) -> Any:
     """Σ weights · entries, different at every entry."""
     return sum(
-        (np.cos(np.arange(k.size) + shift).reshape(k.shape) * k).sum() / k.size for shift, k in zip((0.3, 1.7), pair, strict=True)
+        (np.cos(np.arange(k.size) + shift).reshape(k.shape) * k).sum() / k.size
+        for shift, k in zip((0.3, 1.7), pair, strict=True)
     )
 
 

@@ -55,7 +55,9 @@ class Subject:
     def wide(self, factor: int) -> Layer:
         """The network for finite trials: wide, its readout of many units, trained below and in the layer alone."""
         channels = self.shape[-1] * factor
-        return surrounded(widened(self.layer, factor), (*self.shape[:-1], channels), tail=channels, frozen=True)
+        return surrounded(
+            widened(self.layer, factor), (*self.shape[:-1], channels), tail=channels, frozen=True
+        )
 
     def fail(self, law: str, what: str) -> None:
         """Raise the `AssertionError` of a broken law."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntkit.activations.quadrature.ladder import Ladder
-from ntkit.activations.quadrature.mehler import Series, cut_bound, mehler, series_of_pair
+from ntkit.activations.quadrature.mehler import DEGREES, Series, cut_bound, mehler, series_of_pair
 from ntkit.activations.quadrature.nested import conditioned, squared_difference
 from ntkit.activations.quadrature.panels import NORMAL, Function, Resolution, density, inverse
 from ntkit.activations.separation import determinant
