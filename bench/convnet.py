@@ -5,9 +5,9 @@ import statistics
 import time
 
 import numpy as np
-import record
 
 import ntkit as nk
+import record
 
 LIMIT = 0.35  # seconds an entry, on two cores
 NEURAL_TANGENTS = (

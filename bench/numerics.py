@@ -3,9 +3,9 @@
 import time
 
 import numpy as np
-import record
 
 import ntkit as nk
+import record
 
 
 def near_duplicates(n: int, copies: int, dimension: int, apart: float) -> np.ndarray:

@@ -8,6 +8,7 @@ import sys
 import jax
 import jax.numpy as jnp
 import numpy as np
+
 import record
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))

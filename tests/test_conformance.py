@@ -3,9 +3,9 @@
 import inspect
 
 import pytest
-from conformance_table import TABLE, Row
 
 import ntkit as nk
+from conformance_table import TABLE, Row
 from ntkit.testing import check_layer, law_names
 
 FINITE = "finite_networks_agree"

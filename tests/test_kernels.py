@@ -82,7 +82,7 @@ def test_a_jump_has_no_tangent_kernel_above_trained_weights():
     net = nk.Dense(8) >> nk.Sign() >> nk.Dense(1)
     assert np.isfinite(nk.nngp(net, X)).all()
     for call in (nk.kernel, nk.ntk):
-        with pytest.raises(NoClosedFormError, match="Sign jumps.*automatic differentiation would give zero"):
+        with pytest.raises(NoClosedFormError, match=r"Sign jumps.*automatic differentiation would give zero"):
             call(net, X)
     frozen = nk.Dense(8, w_lr=0.0, b_lr=0.0) >> nk.Sign() >> nk.Dense(1)
     kernel = nk.kernel(frozen, X)

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from conformance_table import TABLE
-from oracle_cases import CASES
 
 import ntkit as nk
+from conformance_table import TABLE
 from ntkit.errors import InputError
+from oracle_cases import CASES
 
 LATER = ("attention", "graph")  # families whose layers are not there yet
 

@@ -11,6 +11,9 @@ from ntkit.spec import from_spec, to_spec
 __version__ = "0.1.0"
 
 __all__ = [
+    "errors",
+    "kernels",
+    "zoo",
     "KernelFn",
     "KernelPair",
     "Layer",

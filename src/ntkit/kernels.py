@@ -246,17 +246,17 @@ _FASTEST = 108 * 2**20
 
 def _in_tiles(net: Layer, x1: np.ndarray, x2: np.ndarray, side: int, *, symmetric: bool, tangent: bool):
     """Fill both kernels tile by tile; of a symmetric one the tiles above the diagonal, mirrored."""
-    results: list[np.ndarray | None] = [None, None]
+    results: list[Any] = [None, None]
     rows, columns = min(side, len(x1)), min(side, len(x2))
     for i in range(0, len(x1), rows):
         for j in range(i if symmetric else 0, len(x2), columns):
             a, b = _cut(x1, i, rows), _cut(x2, j, columns)
             numbers = _numbers(range(i, i + rows), range(j, j + columns), symmetric)
             tile = reference.pairs(net, a, b, *numbers, tangent=tangent)
-            for k, values in enumerate(tile):
-                if values is None:
+            for k, computed in enumerate(tile):
+                if computed is None:
                     continue
-                values = np.asarray(values)[: len(x1) - i, : len(x2) - j]
+                values = np.asarray(computed)[: len(x1) - i, : len(x2) - j]
                 if results[k] is None:
                     results[k] = np.empty((len(x1), len(x2), *values.shape[2:]), values.dtype)
                 if symmetric and i == j:
@@ -317,5 +317,5 @@ def _check_finite(net: Layer, pair: tuple) -> None:
 
 def _discontinuity(net: Layer) -> str | None:
     """The name of an activation that jumps, if the network has one."""
-    found = [layer for layer in jax.tree.leaves(net, is_leaf=lambda x: getattr(x, "discontinuous", False))]
+    found = jax.tree.leaves(net, is_leaf=lambda x: getattr(x, "discontinuous", False))
     return next((type(layer).__name__ for layer in found if getattr(layer, "discontinuous", False)), None)

@@ -289,7 +289,8 @@ def _of_one(net: Any, key: PRNGKeyArray, batches: tuple, trained: _Trained, unit
 
     masks = jax.random.split(mask_key, sum(map(len, batches)))
     sides = [(batches[0], masks[: len(batches[0])]), (batches[-1], masks[-len(batches[-1]) :])]
-    f1, f2 = (jax.vmap(lambda r, k: outputs(moving, r, k))(*side) for side in sides)
+    values = [jax.vmap(lambda r, k: outputs(moving, r, k))(*side) for side in sides[: len(batches)]]
+    f1, f2 = values[0], values[-1]
     nngp = jnp.einsum("ipo,jqo->ipjq", f1, f2) / f1.shape[-1]
     nngp = nngp.reshape(nngp.shape[0] * nngp.shape[1], -1)
     if not moving:

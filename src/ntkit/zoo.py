@@ -95,7 +95,7 @@ def resnet(
     outputs: int = 1,
 ) -> Layer:
     """A wide residual network: three groups of `blocks` pre-activation blocks (Zagoruyko & Komodakis 2016, table 1)."""
-    net = Conv(width, 3, w_std=w_std, b_std=b_std)
+    net: Layer = Conv(width, 3, w_std=w_std, b_std=b_std)
     for stride in (1, 2, 2):
         for block in range(_count("blocks", blocks)):
             net = net >> _residual(width, act, w_std, b_std, stride if block == 0 else 1, project=block == 0)

@@ -15,7 +15,8 @@ ROUNDING = 2.0**-24
 def relu_network(depth: int, b_std: float = 0.0) -> nk.Layer:
     """`depth` hidden layers at the variance that keeps the scale, the equal ones in a loop."""
     hidden = nk.Relu() >> nk.Dense(64, w_std=2**0.5, b_std=b_std)
-    return nk.Dense(64, w_std=2**0.5, b_std=b_std) >> nk.Repeat(hidden, depth - 1) >> nk.Relu() >> nk.Dense(1)
+    deeper = () if depth == 1 else (nk.Repeat(hidden, depth - 1),)
+    return nk.Serial((nk.Dense(64, w_std=2**0.5, b_std=b_std), *deeper, nk.Relu(), nk.Dense(1)))
 
 
 def near_duplicates(n: int = 500, pairs: int = 50, apart: float = 1e-3, seed: int = 0) -> np.ndarray:

@@ -9,7 +9,7 @@ from jaxtyping import Array
 
 from ntkit.layer import Layer, Serial, plan, stages
 from ntkit.layers.repeat import Repeat
-from ntkit.moments import Extent, Moments, Need, input_moments
+from ntkit.moments import Block, Extent, Moments, Need, input_moments
 from ntkit.moments.inputs import FEW_CHANNELS
 from ntkit.moments.products import products
 
@@ -17,12 +17,13 @@ _CROSS = Need(Extent.PAIRS, Extent.NONE)
 _OWN = Need(Extent.NONE, Extent.PAIRS)
 _EVERYTHING = Need(Extent.PAIRS, Extent.PAIRS)
 
+Rows = Array | np.ndarray
 Pair = tuple[Array, Array | None]
 Step = Callable[[Layer, Moments, Need], Moments]
 Start = Callable[..., Moments]
 
 
-def pairs(net: Layer, x1: Array, x2: Array, rows: Array, columns: Array, *, tangent: bool) -> Pair:
+def pairs(net: Layer, x1: Rows, x2: Rows, rows: Rows, columns: Rows, *, tangent: bool) -> Pair:
     """NNGP and NTK of all rows of `x1` with all rows of `x2`; positions at the end become (n1, n2, P1, P2).
 
     Args:
@@ -35,23 +36,23 @@ def pairs(net: Layer, x1: Array, x2: Array, rows: Array, columns: Array, *, tang
     """
     start, step = _how(net, x1, x2)
     m = start(x1, x2, rows, columns, begin=net.needs(_CROSS), wanted=_CROSS, tangent=tangent)
-    return _through(net, m, step).cross.as_matrices()
+    return matrices(_through(net, m, step).cross)
 
 
-def diagonal(net: Layer, x: Array, *, tangent: bool) -> Pair:
+def diagonal(net: Layer, x: Rows, *, tangent: bool) -> Pair:
     """NNGP and NTK of every row with itself, without those of other pairs."""
     start, step = _how(net, x)
     m = start(x, None, None, None, begin=net.needs(_OWN), wanted=_OWN, tangent=tangent)
-    return _through(net, m, step).own1.as_matrices()
+    return matrices(_through(net, m, step).own1)
 
 
-def by_layer(net: Layer, x1: Array, x2: Array, rows: Array, columns: Array) -> list[tuple[str, Pair]]:
+def by_layer(net: Layer, x1: Rows, x2: Rows, rows: Rows, columns: Rows) -> list[tuple[str, Pair]]:
     """NNGP and NTK after every layer of the stack, with all pairs of positions throughout."""
     start, step = _how(net, x1, x2)
     m = start(x1, x2, rows, columns, begin=_EVERYTHING, wanted=_EVERYTHING, tangent=True)
     steps: list[tuple[str, Moments]] = []
     _walk(net, m, "", steps, step)
-    return [(name, after.cross.as_matrices()) for name, after in steps]
+    return [(name, matrices(after.cross)) for name, after in steps]
 
 
 def bytes_per_pair(net: Layer, shape: tuple[int, ...], itemsize: int) -> int:
@@ -80,6 +81,12 @@ _LIVE_ARRAYS = (
 )
 
 
+def matrices(block: Block | None) -> Pair:
+    """Both kernels of a block that the plan has kept to the end."""
+    assert block is not None
+    return block.as_matrices()
+
+
 # One layer, one program -----------------------------------------------------------------------------------------------
 #
 # Outside of a trace every layer of the stack is compiled by itself: equal layers share a program, whatever the depth,
@@ -97,7 +104,7 @@ def _start(x1: Array, x2, rows, columns, known=None, *, begin: Need, wanted: Nee
     return input_moments(x1, x2, begin=begin, wanted=wanted, same=same, tangent=tangent, known=known)
 
 
-def _compiled_start(x1: Array, x2, rows, columns, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
+def _compiled_start(x1: Rows, x2, rows, columns, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
     """`_start` by a compiled program, long vectors multiplied by BLAS."""
     long = x2 is not None and x1.ndim == 2 and x1.shape[1] > FEW_CHANNELS
     known = products(np.asarray(x1), np.asarray(x2)) if long else None

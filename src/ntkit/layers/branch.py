@@ -7,8 +7,10 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.errors import InputError
 from ntkit.layer import Layer, Params, Shape, children
+from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 from ntkit.moments.combine import add, concatenate, multiply
+from ntkit.moments.grid import sum_of_list
 
 
 class Identity(Layer):
@@ -110,7 +112,7 @@ class Sum(Layer):
         return params, _equal_shapes(shapes, "Sum")
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        return sum(_apply_branches(self.branches, params, x, key))
+        return sum_of_list(_apply_branches(self.branches, params, x, key))
 
     def propagate(self, m: Moments) -> Moments:
         return add(_propagate_branches(self.branches, m), "Sum")
@@ -190,7 +192,7 @@ class Concat(Layer):
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         params, shapes = _init_branches(self.branches, key, shape)
         positions = _equal_shapes([s[:-1] for s in shapes], "Concat")
-        return params, (*positions, sum(s[-1] for s in shapes))
+        return params, (*positions, sum(channels_of(s, "Concat") for s in shapes))
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         return jnp.concatenate(_apply_branches(self.branches, params, x, key), axis=-1)

@@ -8,6 +8,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.layer import Hyperparameter, Layer, Params, Shape, hyperparameter
 from ntkit.layers.dense import check_weights, weight_rates
+from ntkit.layers.shapes import channels_of
 from ntkit.layers.window import Extents, as_extents, check_window, output_shape, pad_batch, windows_over
 from ntkit.moments import Moments, Need, Window
 
@@ -59,7 +60,7 @@ class Conv(Layer):
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         windows, out = output_shape(self, self.kernel_size, shape)
-        return _draw(key, windows, shape[-1], self.width), (*out, self.width)
+        return _draw(key, windows, channels_of(shape, "Conv"), self.width), (*out, self.width)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         windows = windows_over(self, self.kernel_size, x.shape[1:-1])
@@ -116,8 +117,9 @@ class StandardConv(Layer):
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         windows, out = output_shape(self, self.kernel_size, shape)
-        params = _draw(key, windows, shape[-1], self.width)
-        scale = self.w_std / (shape[-1] * math.prod(w.size for w in windows)) ** 0.5
+        channels = channels_of(shape, "StandardConv")
+        params = _draw(key, windows, channels, self.width)
+        scale = self.w_std / (channels * math.prod(w.size for w in windows)) ** 0.5
         return {"W": scale * params["W"], "b": self.b_std * params["b"]}, (*out, self.width)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:

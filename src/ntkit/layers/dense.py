@@ -1,12 +1,14 @@
 """`Dense`, a fully connected layer, in the NTK and in the standard parametrisation."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from ntkit.errors import InputError
 from ntkit.layer import Hyperparameter, Layer, Params, Shape, check_count, check_range, hyperparameter
+from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 
 
@@ -137,15 +139,6 @@ def check_weights(layer: Layer) -> None:
         check_range(layer, name, 0.0)
 
 
-def weight_rates(layer: Layer, params: Params) -> Params:
+def weight_rates(layer: Any, params: Params) -> Params:
     """`w_lr` and `b_lr` spread over the shapes of W and b."""
     return {"W": jnp.full_like(params["W"], layer.w_lr), "b": jnp.full_like(params["b"], layer.b_lr)}
-
-
-def channels_of(shape: Shape, who: str) -> int:
-    """The last extent of an example's shape, or `InputError`."""
-    if not shape or shape[-1] is None:
-        raise InputError(
-            f"{who}: needs examples shaped (…, channels) with a known number of channels, found {shape}"
-        )
-    return shape[-1]

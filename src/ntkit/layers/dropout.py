@@ -6,7 +6,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.errors import InputError
 from ntkit.layer import Hyperparameter, Layer, Params, Shape, check_range, hyperparameter
-from ntkit.layers.dense import channels_of
+from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 
 

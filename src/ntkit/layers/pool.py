@@ -8,7 +8,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.errors import InputError
 from ntkit.layer import Layer, Params, Shape
-from ntkit.layers.dense import channels_of
+from ntkit.layers.shapes import channels_of, positions_of
 from ntkit.layers.window import Extents, as_extents, check_window, output_shape, windows_over
 from ntkit.moments import Moments, Need, Window
 from ntkit.moments.grid import window_sum
@@ -108,7 +108,7 @@ class GlobalAvgPool(Layer):
     """
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        check_positions(shape[:-1], "GlobalAvgPool")
+        check_positions(positions_of(shape, "GlobalAvgPool"), "GlobalAvgPool")
         return (), (channels_of(shape, "GlobalAvgPool"),)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
@@ -137,7 +137,7 @@ class GlobalSumPool(Layer):
     """
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        check_positions(shape[:-1], "GlobalSumPool")
+        check_positions(positions_of(shape, "GlobalSumPool"), "GlobalSumPool")
         return (), (channels_of(shape, "GlobalSumPool"),)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
@@ -167,7 +167,7 @@ def _windows(layer: AvgPool | SumPool, positions: tuple[int, ...]) -> list[Windo
 
 
 def _pooled(layer: AvgPool | SumPool, shape: Shape) -> tuple[list[Window], tuple[int, ...]]:
-    _windows(layer, shape[:-1])
+    _windows(layer, positions_of(shape, type(layer).__name__))
     return output_shape(layer, layer.window, shape)
 
 

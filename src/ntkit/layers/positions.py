@@ -10,7 +10,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.errors import InputError
 from ntkit.layer import Layer, Params, Shape
-from ntkit.layers.dense import channels_of
+from ntkit.layers.shapes import channels_of, positions_of
 from ntkit.moments import Moments, Need
 from ntkit.moments.moments import check_positions
 
@@ -26,8 +26,8 @@ class Flatten(Layer):
     """
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        channels_of(shape, "Flatten")
-        return (), (math.prod(shape),)
+        channels = channels_of(shape, "Flatten")
+        return (), (math.prod(positions_of(shape, "Flatten")) * channels,)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         return x.reshape(x.shape[0], -1)
@@ -110,7 +110,7 @@ class Index(Layer):
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         channels = channels_of(shape, "Index")
-        ranges, kept = self._resolve(shape[:-1])
+        ranges, kept = self._resolve(positions_of(shape, "Index"))
         return (), (*(len(ranges[d]) for d in kept), channels)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
@@ -166,7 +166,7 @@ class ImageResize(Layer):
             )
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        check_positions(shape[:-1], "ImageResize", len(self.size))
+        check_positions(positions_of(shape, "ImageResize"), "ImageResize", len(self.size))
         return (), (*self.size, channels_of(shape, "ImageResize"))
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:

@@ -91,4 +91,4 @@ def _alike(a: Moments, b: Moments) -> bool:
         return [(x.shape, x.dtype) for x in jax.tree.leaves(m)]
 
     plain = [m.with_sources(()) for m in (a, b)]
-    return shapes(a) == shapes(b) and jax.tree.structure(plain[0]) == jax.tree.structure(plain[1])
+    return shapes(a) == shapes(b) and bool(jax.tree.structure(plain[0]) == jax.tree.structure(plain[1]))  # type: ignore[operator]

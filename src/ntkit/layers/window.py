@@ -5,8 +5,8 @@ from typing import Any
 from jaxtyping import Array
 
 from ntkit.errors import InputError
-from ntkit.layer import Layer, Shape
-from ntkit.layers.dense import channels_of
+from ntkit.layer import Shape
+from ntkit.layers.shapes import channels_of, positions_of
 from ntkit.moments import Window
 from ntkit.moments.grid import pad_positions
 from ntkit.moments.moments import check_positions
@@ -21,12 +21,12 @@ def as_extents(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def step_of(layer: Layer, size: Extents) -> Extents:
+def step_of(layer: Any, size: Extents) -> Extents:
     """The stride of a windowed layer; a pool's default is its window."""
     return size if layer.stride is None else layer.stride
 
 
-def check_window(layer: Layer, size: Extents) -> None:
+def check_window(layer: Any, size: Extents) -> None:
     """Check the extents and the padding of a windowed layer."""
     name = type(layer).__name__
     stride, dilation = step_of(layer, size), getattr(layer, "dilation", 1)
@@ -43,7 +43,7 @@ def check_window(layer: Layer, size: Extents) -> None:
         raise InputError(f"{name}: padding must be one of {', '.join(PADDINGS)}, found {layer.padding!r}")
 
 
-def windows_over(layer: Layer, size: Extents, positions: tuple[int, ...]) -> list[Window]:
+def windows_over(layer: Any, size: Extents, positions: tuple[int, ...]) -> list[Window]:
     """The windows of a layer over a grid, one a dimension.
 
     Raises:
@@ -68,11 +68,13 @@ def windows_over(layer: Layer, size: Extents, positions: tuple[int, ...]) -> lis
     return windows
 
 
-def output_shape(layer: Layer, size: Extents, shape: Shape) -> tuple[list[Window], tuple[int, ...]]:
+def output_shape(layer: Any, size: Extents, shape: Shape) -> tuple[list[Window], tuple[int, ...]]:
     """The windows over one example's positions, and how many outputs they have along each dimension."""
-    channels_of(shape, type(layer).__name__)
-    windows = windows_over(layer, size, shape[:-1])
-    return windows, tuple(w.output(n, type(layer).__name__) for w, n in zip(windows, shape[:-1], strict=True))
+    name = type(layer).__name__
+    channels_of(shape, name)
+    positions = positions_of(shape, name)
+    windows = windows_over(layer, size, positions)
+    return windows, tuple(w.output(n, name) for w, n in zip(windows, positions, strict=True))
 
 
 def pad_batch(x: Array, windows: list[Window], who: str) -> Array:

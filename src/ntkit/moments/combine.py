@@ -54,11 +54,11 @@ def add(branches: list[Moments], who: str) -> Moments:
     """The sum of independent branches."""
 
     def on(parts: list[Block], _) -> Block:
-        ntks = [p.ntk for p in parts]
+        ntks = [p.ntk for p in parts if p.ntk is not None]
         return parts[0].replace(
             grid.sum_of_list([p.cov for p in parts]),
             grid.sum_of_list([p.gap for p in parts]),
-            None if ntks[0] is None else grid.sum_of_list(ntks),
+            grid.sum_of_list(ntks) if ntks else None,
         )
 
     facts = sum_of([b.facts for b in branches], who)
@@ -97,11 +97,11 @@ def concatenate(branches: list[Moments], who: str) -> Moments:
         def average(arrays: list[Array]) -> Array:
             return grid.sum_of_list([w * a for w, a in zip(weights, arrays, strict=True)])
 
-        ntks = [p.ntk for p in parts]
+        ntks = [p.ntk for p in parts if p.ntk is not None]
         return parts[0].replace(
             average([p.cov for p in parts]),
             average([p.gap for p in parts]),
-            None if ntks[0] is None else average(ntks),
+            average(ntks) if ntks else None,
         )
 
     return _combine(branches, on, who).with_facts(facts)

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from ntkit.errors import NoClosedFormError, InputError
+from ntkit.errors import InputError, NoClosedFormError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -18,6 +19,7 @@ from ntkit.moments.plan import Extent, Need
 
 _stop = jax.lax.stop_gradient
 PairMap = Callable[[BivariateNormal], Array]
+Number = Any  # a hyperparameter: float, array or tracer
 
 
 class Moments(eqx.Module):
@@ -75,7 +77,7 @@ class Moments(eqx.Module):
         """The same moments, the random weights below named by other tokens."""
         return self.with_facts(dataclasses.replace(self.facts, sources=frozenset(sources)))
 
-    def _blocks(self, f: Callable[[Block, Block | None, Block | None], Block], **changes) -> "Moments":
+    def _blocks(self, f: Callable[..., Block], **changes) -> "Moments":
         """Apply f(block, rows with themselves, columns with themselves) to every block."""
         cross = None if self.cross is None else f(self.cross, self.own1, self.own2)
         own1 = None if self.own1 is None else f(self.own1, self.own1, self.own1)
@@ -120,7 +122,7 @@ class Moments(eqx.Module):
         return self._blocks(on, facts=self.facts.after_activation(odd))
 
     def affine(
-        self, scale: Array, shift: Array, *, weight_rate: Array, bias_rate: Array, channels: int
+        self, scale: Number, shift: Number, *, weight_rate: Number, bias_rate: Number, channels: int
     ) -> "Moments":
         """Fresh weights: cov ← scale·cov + shift, ntk ← scale·ntk + weight_rate·cov + bias_rate, the old cov on the right."""
 
@@ -144,7 +146,7 @@ class Moments(eqx.Module):
 
         return self._blocks(on)
 
-    def inflate_variances(self, extra: Array) -> "Moments":
+    def inflate_variances(self, extra: Number) -> "Moments":
         """Independent noise of relative variance `extra` at every example, position and channel (dropout)."""
 
         def on(block: Block, rows: Block, columns: Block) -> Block:
@@ -177,13 +179,14 @@ class Moments(eqx.Module):
             def mean(padded: Array) -> Array:
                 return grid.slide(padded, windows, shape, block.lead, block.paired) / taps
 
-            cov, gap, ntk = (
-                None if a is None else grid.pad_positions(a, windows, block.lead, block.paired, who)
-                for a in (block.cov, block.gap, block.ntk)
-            )
+            def padded(array: Array) -> Array:
+                return grid.pad_positions(array, windows, block.lead, block.paired, who)
+
+            gap = padded(block.gap)
             if rows is not None and columns is not None and block.paired and windows[0].padding == "SAME":
                 gap = gap + _gap_to_zeros(rows.variances(), columns.variances(), windows, block.lead, who)
-            return block.replace(mean(cov), _stop(mean(gap)), None if ntk is None else mean(ntk))
+            ntk = None if block.ntk is None else mean(padded(block.ntk))
+            return block.replace(mean(padded(block.cov)), _stop(mean(gap)), ntk)
 
         return self._blocks(on, shape=shape)
 
@@ -290,8 +293,8 @@ def _mixed_gap(
     ]
     gap = linear(block.gap, block.lead) - (spread[0] + spread[1])
     q1, q2 = rows.variances(), columns.variances()
-    sums = linear(jnp.ones((1, *q1.shape[1:]), q1.dtype), 1, paired=False)[0]
-    sums = [grid.along(sums[None], side, block.lead, True) for side in (0, 1)]
+    row_sums = linear(jnp.ones((1, *q1.shape[1:]), q1.dtype), 1, paired=False)
+    sums = [grid.along(row_sums, side, block.lead, True) for side in (0, 1)]
     means = [
         grid.along(linear(q, 1, paired=False), side, block.lead, True) for side, q in enumerate((q1, q2))
     ]

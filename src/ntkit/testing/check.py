@@ -79,9 +79,9 @@ def check_layer(
         raise InputError(
             f"check_layer: width must be a multiple of the {shape[-1]} channels of {shape}, found {width}"
         )
-    subject = Subject(layer, tuple(shape), seed)
+    subject = Subject(layer, tuple(shape), seed, width)
     for law in _EXACT:
         if law.__name__ not in without:
             law(subject)
     if _FINITE not in without:
-        finite_networks_agree(subject, width=width, count=count, error=error)
+        finite_networks_agree(subject, count=count, error=error)

@@ -16,14 +16,15 @@ _MOST = 64  # times `count` networks, then give up
 _UNITS = 2  # of whose outputs the tangent kernel is taken: wide layers concentrate it already
 
 
-def finite_networks_agree(subject: Subject, *, width: int, count: int, error: float) -> None:
+def finite_networks_agree(subject: Subject, *, count: int, error: float) -> None:
     """The mean kernel of `count` or more networks lies within 4 standard errors + 2·depth/width of the infinite one.
 
     Both parts are relative to √(k(x, x) k(x', x')). Twice the depth over the width allows for what finite networks
     truly differ by; a network of half the width tells in the message whether a disagreement goes away with width.
     """
+    width = subject.width
     expected, found = _compare(subject, width, count, error)
-    worst = max(_entries(expected, found, _allowed(subject, width)), key=lambda entry: entry[0])
+    worst = max(_entries(expected, found, 2 * count_weights(subject.net) / width), key=lambda entry: entry[0])
     excess, name, place, value, limit, se = worst
     if excess <= 1:
         return
@@ -39,9 +40,10 @@ def finite_networks_agree(subject: Subject, *, width: int, count: int, error: fl
 
 def _compare(subject: Subject, width: int, count: int, error: float) -> tuple[KernelPair, SampledKernel]:
     """The infinite kernel and that of finite networks, as many as the standard error asks for."""
-    net = subject.wide(max(1, width // subject.shape[-1]))
-    x = subject.x[[0, 1, 4, 5]]
-    expected = kernel(net, x)
+    net = subject.widened_to(width, frozen=True)
+    rows = np.array([0, 1, 4, 5])  # of x, none of them equal
+    x = subject.x[rows]
+    expected = KernelPair(*(k[np.ix_(rows, rows)] for k in kernel(net, subject.x)))
     key = jax.random.key(subject.seed)
     found = sample(net, x.astype(np.float32), key=key, count=count, units=_UNITS)
     while (worst := _largest_error(expected, found)) > error:
@@ -55,10 +57,6 @@ def _compare(subject: Subject, width: int, count: int, error: float) -> tuple[Ke
         key, now = jax.random.split(key)
         found = found.merge(sample(net, x.astype(np.float32), key=now, count=more, units=_UNITS))
     return expected, found
-
-
-def _allowed(subject: Subject, width: int) -> float:
-    return 2 * count_weights(subject.net) / width
 
 
 def _scale(k: np.ndarray) -> np.ndarray:

@@ -21,15 +21,17 @@ class Subject:
     Attributes:
         layer: The layer.
         shape: The shape of one of its inputs.
+        seed: Of random data and weights.
+        width: Channels of the inputs that the layer gets in `net`.
         net: Dense or Conv >> layer >> Dense >> Erf >> Dense.
         x1: Rows, one of them the negative of another.
         x2: Rows, the first of them equal to the first of x1.
         program: A compiled program that several laws share, once one of them has made it.
     """
 
-    def __init__(self, layer: Layer, shape: tuple[int, ...], seed: int):
-        self.layer, self.shape, self.seed = layer, shape, seed
-        self.net = surrounded(layer, shape)
+    def __init__(self, layer: Layer, shape: tuple[int, ...], seed: int, width: int):
+        self.layer, self.shape, self.seed, self.width = layer, shape, seed, width
+        self.net = self.widened_to(width)
         self.program: Any = None
         draw = np.random.default_rng(seed)
         self.x1, self.x2 = draw.normal(size=(2, 3, *shape[:-1], _FEATURES))
@@ -52,12 +54,11 @@ class Subject:
         """The network with another value of every hyperparameter."""
         return jax.tree.map(lambda leaf: leaf * 0.97, self.net)
 
-    def wide(self, factor: int) -> Layer:
-        """The network for finite trials: wide, its readout of many units, trained below and in the layer alone."""
+    def widened_to(self, width: int, *, frozen: bool = False) -> Serial:
+        """The network with `width` channels into the layer; see `surrounded` about `frozen`."""
+        factor = max(1, width // self.shape[-1])
         channels = self.shape[-1] * factor
-        return surrounded(
-            widened(self.layer, factor), (*self.shape[:-1], channels), tail=channels, frozen=True
-        )
+        return surrounded(widened(self.layer, factor), (*self.shape[:-1], channels), frozen=frozen)
 
     def fail(self, law: str, what: str) -> None:
         """Raise the `AssertionError` of a broken law."""
@@ -82,7 +83,7 @@ class Subject:
                 )
 
 
-def surrounded(layer: Layer, shape: tuple[int, ...], *, tail: int = 8, frozen: bool = False) -> Serial:
+def surrounded(layer: Layer, shape: tuple[int, ...], *, frozen: bool = False) -> Serial:
     """A legal network around a layer.
 
     Where an activation jumps, the weights below it are frozen: only then is there a tangent kernel. With `frozen` the
@@ -92,6 +93,7 @@ def surrounded(layer: Layer, shape: tuple[int, ...], *, tail: int = 8, frozen: b
     below = {"w_lr": 0.0, "b_lr": 0.0} if jumps else {"w_lr": 0.8, "b_lr": 1.3}
     behind = {"w_lr": 0.0, "b_lr": 0.0} if frozen and not jumps else {}
     readout = {"w_lr": 0.0, "b_lr": 0.0} if frozen else {}
+    tail = shape[-1]
     weights = {"w_std": 0.9, "b_std": 0.3, **below}
     first = Conv(shape[-1], 3, **weights) if len(shape) > 1 else Dense(shape[-1], **weights)
     rest = (Dense(tail, w_std=1.2, b_std=0.2, **behind), Erf(), Dense(tail, w_std=1.1, **readout))
