@@ -16,7 +16,7 @@ BENCHES := $(filter-out bench/record.py,$(wildcard bench/*.py))
 .DELETE_ON_ERROR:
 
 study: .venv/installed
-	$(BIN)/ntkit study --data digits --net mlp --out $(STUDY) --overwrite
+	$(BIN)/ntkit study --data digits --net mlp --finite 512 --out $(STUDY) --overwrite
 
 test: .venv/installed-test browser
 	$(BIN)/python -m pytest

@@ -23,12 +23,9 @@ TABLE = [
     Row(nk.StandardDense(4, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), VECTOR),
     Row(nk.Conv(2, 3, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
     Row(nk.Conv(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
-    Row(nk.Conv(2, 3, padding="CIRCULAR", dilation=2, w_std=1.3), LINE),
-    Row(nk.Conv(2, (1, 2, 3), stride=(1, 1, 2), w_std=1.3, b_std=0.3), (1, 2, 3, 2)),
     Row(nk.StandardConv(2, 3, stride=2, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
     # positions
     Row(nk.AvgPool(2), (4, 4, 2)),
-    Row(nk.AvgPool((2, 3), stride=1, padding="SAME"), IMAGE),
     Row(nk.SumPool(3, stride=2, padding="CIRCULAR"), LINE),
     Row(nk.GlobalAvgPool(), IMAGE),
     Row(nk.GlobalSumPool(), LINE),
@@ -47,10 +44,8 @@ TABLE = [
     Row(nk.LayerNorm(), VECTOR),
     Row(nk.LayerNorm("channels_and_space"), LINE),
     Row(nk.Dropout(0.3), VECTOR),
-    Row(nk.Dropout(0.3), LINE),
     # activations
     Row(nk.Relu(), VECTOR),
-    Row(nk.Relu(), LINE),
     Row(nk.LeakyRelu(0.2), VECTOR),
     Row(nk.ABRelu(-0.4, 1.1), VECTOR),
     Row(nk.Abs(), VECTOR),
@@ -69,6 +64,23 @@ TABLE = [
     Row(nk.Gabor(), VECTOR),
     Row(nk.Sign(), VECTOR),
     Row(nk.Step(), VECTOR),
+]
+
+# More settings of layers that are in the table: for the slow tests.
+VARIANTS = [
+    Row(nk.Conv(2, 3, padding="CIRCULAR", dilation=2, w_std=1.3), LINE),
+    Row(nk.Conv(2, (1, 2, 3), stride=(1, 1, 2), w_std=1.3, b_std=0.3), (1, 2, 3, 2)),
+    Row(nk.AvgPool((2, 3), stride=1, padding="SAME"), IMAGE),
+    Row(nk.SumPool(2, stride=1), IMAGE),
+    Row(nk.Dropout(0.3), LINE),
+    Row(nk.Relu(), LINE),
+    Row(nk.Abs(), IMAGE),
+    Row(nk.Sign(), LINE),
+    Row(nk.Residual(nk.Relu() >> nk.Conv(2, 3, w_std=0.8)), LINE),
+    Row(nk.Monomial(3), VECTOR),
+    Row(nk.RectifiedMonomial(1), VECTOR),
+    Row(nk.LayerNorm("channels_and_space"), VECTOR),
+    Row(nk.ImageResize((4,), "cubic"), LINE),
 ]
 
 # Exported by ntkit.activations since moments by quadrature are.

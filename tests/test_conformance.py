@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import ntkit as nk
-from conformance_table import TABLE, Row
+from conformance_table import TABLE, VARIANTS, Row
 from ntkit.testing import check_layer, law_names
 
 FINITE = "finite_networks_agree"
@@ -26,8 +26,14 @@ def test_every_public_layer_is_in_the_table():
 
 @pytest.mark.parametrize("row", TABLE, ids=name_of)
 def test_laws(row: Row):
-    width = 256 if len(row.shape) == 1 else 64
-    check_layer(row.layer, row.shape, without=row.without, width=width, error=0.03)
+    width, error = (256, 0.02) if len(row.shape) == 1 else (64, 0.04)
+    check_layer(row.layer, row.shape, without=row.without, width=width, error=error)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", VARIANTS, ids=name_of)
+def test_laws_of_variants(row: Row):
+    check_layer(row.layer, row.shape, without=row.without, width=128, error=0.03)
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from ntkit.kernel_fn import KernelFn, kernel_fn
 from ntkit.kernels import KernelPair, kernel, moments_by_layer, nngp, ntk
 from ntkit.layer import Layer, Serial
 from ntkit.layers import *  # noqa: F403
+from ntkit.sampling import SampledKernel, sample
 from ntkit.spec import from_spec, to_spec
 
 __version__ = "0.1.0"
@@ -17,6 +18,7 @@ __all__ = [
     "KernelFn",
     "KernelPair",
     "Layer",
+    "SampledKernel",
     "Serial",
     "from_spec",
     "kernel",
@@ -24,6 +26,7 @@ __all__ = [
     "moments_by_layer",
     "nngp",
     "ntk",
+    "sample",
     "to_spec",
     *activations.__all__,
     *layers.__all__,

@@ -18,8 +18,12 @@ Params = Any
 
 
 def _as_given(value: Any) -> Any:
-    """Keep a hyperparameter as it is, but make integers floats: integers have no gradient."""
-    return float(value) if isinstance(value, (int, np.integer)) and not isinstance(value, bool) else value
+    """Keep a hyperparameter as it is, but make scalars of Python and NumPy floats.
+
+    Integers have no gradient, and a float32 scalar would have its powers taken in float32 whatever the kernel's dtype.
+    """
+    scalar = isinstance(value, (int, np.integer, np.floating)) and not isinstance(value, bool)
+    return float(value) if scalar else value
 
 
 def hyperparameter(default: float | None = None) -> Any:

@@ -36,7 +36,7 @@ class SampledKernel(NamedTuple):
     ntk: np.ndarray
     nngp_error: np.ndarray
     ntk_error: np.ndarray
-    count: int
+    count: int  # type: ignore[assignment]  # the field of tuples of this name counts values; nobody asks that here
 
     def merge(self, other: "SampledKernel") -> "SampledKernel":
         """The result of both samples together, as if drawn in one; their keys must differ.
@@ -133,7 +133,7 @@ def sample(
             part = _Running(*(np.asarray(a, np.float64) for a in part))
             running = part if running is None else _merged(running, part)
     assert running is not None
-    return _with_positions(_finished(running), tuple(map(len, (rows[0], rows[-1]))), len(outputs.shape) > 1)
+    return _with_positions(_finished(running), (len(rows[0]), len(rows[-1])), len(outputs.shape) > 1)
 
 
 # Running means ----------------------------------------------------------------------------------------------------------
@@ -142,9 +142,9 @@ def sample(
 class _Running(NamedTuple):
     """Count, means (2, …) of both kernels, and sums of squared deviations from them."""
 
-    count: np.ndarray
-    mean: np.ndarray
-    squares: np.ndarray
+    count: Any  # type: ignore[assignment]
+    mean: Any
+    squares: Any
 
 
 def _merged(a: _Running, b: _Running) -> _Running:
@@ -161,7 +161,7 @@ def _merged(a: _Running, b: _Running) -> _Running:
 def _finished(running: _Running) -> SampledKernel:
     n = running.count
     error = np.sqrt(running.squares / (n * (n - 1)))
-    return SampledKernel(*running.mean, *error, int(n))
+    return SampledKernel(running.mean[0], running.mean[1], error[0], error[1], int(n))
 
 
 def _running(found: SampledKernel) -> _Running:
@@ -178,7 +178,8 @@ def _with_positions(found: SampledKernel, rows: tuple[int, int], positions: bool
     def split(k: np.ndarray) -> np.ndarray:
         return k.reshape(rows[0], k.shape[0] // rows[0], rows[1], k.shape[1] // rows[1]).transpose(0, 2, 1, 3)
 
-    return SampledKernel(*map(split, found[:4]), found.count)
+    nngp, ntk, nngp_error, ntk_error = (split(k) for k in found[:4])
+    return SampledKernel(nngp, ntk, nngp_error, ntk_error, found.count)
 
 
 # One network ------------------------------------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ def _whole(name: str, value: Any, least: int) -> int:
     return int(value)
 
 
-@eqx.filter_jit
+@functools.partial(jax.jit, static_argnames="shape")
 def _moving(net: Any, key: PRNGKeyArray, shape: Shape) -> list[Array]:
     params, _ = net.init(key, shape)
     return [jnp.any(r != 0) for r in jax.tree.leaves(net.rates(params))]
@@ -260,7 +261,7 @@ def _sizes(trained: _Trained, positions: int, rows: int, count: int, memory: int
     return max(1, min(count, _AT_ONCE, memory // (2 * rows * row))), block
 
 
-@functools.partial(eqx.filter_jit)
+@functools.partial(jax.jit, static_argnames=("trained", "units", "block"))
 def _draw(
     net: Any, keys: Array, weights: Array, batches: tuple, trained: _Trained, units: int, block: int
 ) -> _Running:

@@ -39,7 +39,7 @@ def rates_are_shaped_like_parameters(subject: Subject) -> None:
     law = "rates_are_shaped_like_parameters"
     params, _ = subject.layer.init(jax.random.key(subject.seed), subject.shape)
     rates = subject.layer.rates(params)
-    if jax.tree.structure(rates) != jax.tree.structure(params):
+    if not bool(jax.tree.structure(rates) == jax.tree.structure(params)):  # type: ignore[operator]
         subject.fail(law, f"rates are {jax.tree.structure(rates)}, parameters {jax.tree.structure(params)}")
     for r, p in zip(jax.tree.leaves(rates), jax.tree.leaves(params), strict=True):
         if np.shape(r) != np.shape(p):

@@ -94,8 +94,8 @@ def surrounded(layer: Layer, shape: tuple[int, ...], *, frozen: bool = False) ->
     behind = {"w_lr": 0.0, "b_lr": 0.0} if frozen and not jumps else {}
     readout = {"w_lr": 0.0, "b_lr": 0.0} if frozen else {}
     tail = shape[-1]
-    weights = {"w_std": 0.9, "b_std": 0.3, **below}
-    first = Conv(shape[-1], 3, **weights) if len(shape) > 1 else Dense(shape[-1], **weights)
+    weights: dict[str, Any] = {"w_std": 0.9, "b_std": 0.3, **below}
+    first: Layer = Conv(shape[-1], 3, **weights) if len(shape) > 1 else Dense(shape[-1], **weights)
     rest = (Dense(tail, w_std=1.2, b_std=0.2, **behind), Erf(), Dense(tail, w_std=1.1, **readout))
     return Serial((first, *(layer.layers if isinstance(layer, Serial) else (layer,)), *rest))
 
