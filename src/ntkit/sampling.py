@@ -142,7 +142,7 @@ def sample(
 class _Running(NamedTuple):
     """Count, means (2, …) of both kernels, and sums of squared deviations from them."""
 
-    count: Any  # type: ignore[assignment]
+    count: Any
     mean: Any
     squares: Any
 
