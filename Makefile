@@ -19,7 +19,7 @@ study: .venv/installed
 	$(BIN)/ntkit study --data digits --net mlp --finite 512 --out $(STUDY) --overwrite
 
 test: .venv/installed-test browser
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 slow: .venv/installed-test browser
 	$(BIN)/python -m pytest -m slow

@@ -1,11 +1,19 @@
 """Where float32, great depth and extreme rows put a kernel: the figures of the table of required numerics."""
 
+import pathlib
+import sys
 import time
 
 import numpy as np
 
 import ntkit as nk
 import record
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests"))
+
+from reference import hard_rows
+
+DTYPES = (np.float64, np.float32)
 
 
 def near_duplicates(n: int, copies: int, dimension: int, apart: float) -> np.ndarray:
@@ -76,6 +84,41 @@ def extreme_rows() -> dict[str, object]:
     }
 
 
+def against_80_digits(x: np.ndarray, depth: int, b_std: float) -> dict[str, dict[str, float]]:
+    """Errors over √ of the diagonals of row 0 with every row, against the recursion in 80 digits."""
+    return {
+        dtype.__name__: dict(
+            zip(("nngp", "ntk"), hard_rows.errors_of_pairs(x, depth, b_std, dtype), strict=True)
+        )
+        for dtype in DTYPES
+    }
+
+
+def depth_1000_against_80_digits() -> dict[str, dict[str, float]]:
+    """Generic rows, a duplicate, a negated and a near-duplicate one."""
+    x = np.random.default_rng(0).normal(size=(4, 6))
+    return against_80_digits(np.concatenate([x, x[:1], -x[:1], x[:1] + 1e-3]), 1000, 0.0)
+
+
+def parallel_rows() -> dict[str, dict[str, dict[str, float]]]:
+    """Rows x, 2x, 3x, x/7, −x, −3x: without biases their angle stays 0 or π, known to the square root of rounding."""
+    rows = hard_rows.parallel_rows()
+    settings = ((1, 0.0), (20, 0.0), (20, 0.3))
+    return {f"depth {depth}, b_std {b}": against_80_digits(rows, depth, b) for depth, b in settings}
+
+
+def parallel_rows_under_sign() -> dict[str, float]:
+    """The relative error of the NNGP of x, 2x and 3x, which is that of x, after one to three Sign layers."""
+    x = np.random.default_rng(1).normal(size=(1, 4)) * np.array([[1.0], [2.0], [3.0]])
+    found = {}
+    for dtype in DTYPES:
+        for depth in (1, 2, 3):
+            net = nk.Serial((nk.Dense(8), nk.Sign()) * depth) >> nk.Dense(1)
+            k = nk.nngp(net, x.astype(dtype))
+            found[f"depth {depth}, {dtype.__name__}"] = float(np.max(np.abs(k / k[0, 0] - 1)))
+    return found
+
+
 def main() -> None:
     """Measures all of it."""
     single = [single_precision(d, b) for d in (10, 784) for b in (0.0, 0.1)]
@@ -90,6 +133,9 @@ def main() -> None:
             "float32_depth_20": single,
             "depth_1000": deep,
             "extreme_rows": extreme,
+            "depth_1000_against_80_digits": depth_1000_against_80_digits(),
+            "parallel_rows_against_80_digits": parallel_rows(),
+            "parallel_rows_under_sign": parallel_rows_under_sign(),
         },
     )
 

@@ -26,8 +26,30 @@ def test_every_public_layer_is_in_the_table():
 
 @pytest.mark.parametrize("row", TABLE, ids=name_of)
 def test_laws(row: Row):
-    width, error = (256, 0.02) if len(row.shape) == 1 else (64, 0.04)
-    check_layer(row.layer, row.shape, without=row.without, width=width, error=error)
+    check_layer(row.layer, row.shape, without=(*row.without, FINITE))
+
+
+def only_finite(layer: nk.Layer, shape: tuple[int, ...], width: int) -> None:
+    check_layer(layer, shape, without=[law for law in law_names() if law != FINITE], width=width, error=0.02)
+
+
+@pytest.mark.parametrize(
+    "layer", [nk.Dense(4, w_std=1.3, b_std=0.4, w_lr=0.7), nk.Relu(), nk.Dropout(0.3)], ids=repr
+)
+def test_finite_networks(layer: nk.Layer):
+    only_finite(layer, (4,), 256)
+
+
+class SteepRelu(nk.Relu):
+    """A ReLU whose second dual is a tenth too large."""
+
+    def dual_slope(self, pair):
+        return 1.1 * nk.Relu().dual_slope(pair)
+
+
+def test_a_wrong_layer_fails_the_suite():
+    with pytest.raises(AssertionError, match=FINITE):
+        only_finite(SteepRelu(), (4,), 256)
 
 
 @pytest.mark.slow

@@ -76,6 +76,8 @@ class Repeat(Layer):
         return self.body.propagate(m.wanting(need)).keep(need)
 
     def rates(self, params: Params) -> Params:
+        if not jax.tree.leaves(params):  # nothing to map over
+            return self.body.rates(params)
         return jax.vmap(self.body.rates)(params)
 
     def needs(self, after: Need) -> Need:

@@ -1,8 +1,9 @@
 """`check_layer`, all laws on one layer."""
 
-from collections.abc import Collection
+import functools
+from collections.abc import Callable, Collection
 
-from ntkit.errors import InputError
+from ntkit.errors import InputError, NoClosedFormError, NumericalError
 from ntkit.layer import Layer
 from ntkit.testing import laws
 from ntkit.testing.finite import finite_networks_agree
@@ -80,8 +81,15 @@ def check_layer(
             f"check_layer: width must be a multiple of the {shape[-1]} channels of {shape}, found {width}"
         )
     subject = Subject(layer, tuple(shape), seed, width)
-    for law in _EXACT:
-        if law.__name__ not in without:
-            law(subject)
-    if _FINITE not in without:
-        finite_networks_agree(subject, count=count, error=error)
+    of_size = functools.partial(finite_networks_agree, count=count, error=error)
+    for name, law in (*((law.__name__, law) for law in _EXACT), (_FINITE, of_size)):
+        if name not in without:
+            _keep(name, law, subject)
+
+
+def _keep(name: str, law: Callable[[Subject], None], subject: Subject) -> None:
+    """Run a law; a kernel that is refused breaks it too."""
+    try:
+        law(subject)
+    except (InputError, NoClosedFormError, NumericalError) as error:
+        raise AssertionError(f"{name}: {subject.layer} on inputs shaped {subject.shape}: {error}") from error

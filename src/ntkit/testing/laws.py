@@ -14,7 +14,7 @@ from ntkit.layers import Flatten
 from ntkit.spec import from_spec, to_spec
 from ntkit.testing.subject import Subject
 
-_ROUNDING = 1e-11  # of the largest entry: float64, a few layers
+_ROUNDING = 1e-10  # of the largest entry: float64, a few layers, quadrature included
 _QUADRATURE = 1e-7  # of the trace: what a moment by quadrature may take away from positive semi-definiteness
 _STEP = 1e-5
 _DERIVATIVE = 1e-4  # central differences across a kink, where rows are equal, are right to the step
