@@ -140,7 +140,7 @@ def test_a_field_that_does_not_survive_its_specification_fails():
     class Doubling(_Right):
         value: float = eqx.field(converter=lambda v: 2.0 * v)
 
-    with pytest.raises(AssertionError, match="^spec_round_trips: Doubling"):
+    with pytest.raises(AssertionError, match=r"^spec_round_trips: Doubling"):
         check_only(Doubling(1.0), "spec_round_trips")
 
 
