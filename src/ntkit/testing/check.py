@@ -82,7 +82,9 @@ def check_layer(
         )
     subject = Subject(layer, tuple(shape), seed, width)
     of_size = functools.partial(finite_networks_agree, count=count, error=error)
-    laws: dict[str, Callable[[Subject], None]] = {law.__name__: law for law in _EXACT} | {_FINITE: of_size}
+    laws: dict[str, Callable[[Subject], None]] = {_FINITE: of_size}
+    for law in _EXACT:
+        laws[law.__name__] = law
     for name, law in laws.items():
         if name not in without:
             _keep(name, law, subject)
