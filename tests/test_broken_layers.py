@@ -42,7 +42,7 @@ class _SteepSlope(_Right):
 
 class _LargeDual(_Right):
     def dual(self, pair):
-        return 1.1 * nk.Relu().dual(pair)
+        return 1.15 * nk.Relu().dual(pair)
 
 
 class _Lopsided(_Right):
@@ -140,7 +140,7 @@ def test_a_field_that_does_not_survive_its_specification_fails():
     class Doubling(_Right):
         value: float = eqx.field(converter=lambda v: 2.0 * v)
 
-    with pytest.raises(AssertionError, match=r"^spec_round_trips: Doubling"):
+    with pytest.raises(AssertionError, match=r"^spec_round_trips: .*Doubling"):
         check_only(Doubling(1.0), "spec_round_trips")
 
 

@@ -63,4 +63,4 @@ def test_laws_of_variants(row: Row):
 def test_finite_networks_of_full_size(row: Row):
     exact = [law for law in law_names() if law != FINITE]
     width = 512 if len(row.shape) == 1 else 128
-    check_layer(row.layer, row.shape, without=exact, width=width, error=0.02, seed=1)
+    check_layer(row.layer, row.shape, without=exact, width=width, error=0.01, seed=1)

@@ -57,17 +57,40 @@ def _safe_sqrt(x: Array) -> Array:
 def _half_chords(var1: Array, var2: Array, cov: Array, gap: Array) -> tuple[Array, Array]:
     """2·√(s s')·sin(θ/2) and 2·√(s s')·cos(θ/2), s and s' the standard deviations.
 
-    4 s s' sin²(θ/2) is both gap − (s − s')² and 2 (s s' − cov): the first keeps its digits where the gap is small,
-    the second where the scales differ. The cosine is the sine of (u, −v), whose gap is var1 + var2 + 2 cov.
+    4 s s' sin²(θ/2) is both gap − (s − s')² and 2 (s s' − cov): the first keeps its digits where the gap is small, the
+    second where the scales differ. The cosine is the sine of (u, −v), whose gap is var1 + var2 + 2 cov.
     """
     s1, s2 = _safe_sqrt(var1), _safe_sqrt(var2)
     product = s1 * s2
     total = s1 + s2
     difference = jnp.where(total > 0, (var1 - var2) / jnp.where(total > 0, total, 1.0), 0.0) ** 2
     mirrored = (var1 + var2) + 2 * cov
-    sin2 = jnp.where(gap < product, gap - difference, 2 * (product - cov))
-    cos2 = jnp.where(mirrored < product, mirrored - difference, 2 * (product + cov))
+    # Of s s' − cov and s s' + cov one may cancel: it is the determinant over the other one.
+    large = product + jnp.abs(cov)
+    determinant = _determinant(var1, var2, cov) / jnp.where(large > 0, large, 1.0)
+    square = product * product
+    info = jnp.finfo(product.dtype)
+    cancels = (jnp.abs(cov) > 0.9 * product) & (square > info.tiny * 1e12) & (square < info.max * 1e-3)
+    sin2 = jnp.where(cancels & (cov > 0), determinant, product - cov)
+    cos2 = jnp.where(cancels & (cov < 0), determinant, product + cov)
+    sin2 = jnp.where(64 * gap < product, gap - difference, 2 * sin2)
+    cos2 = jnp.where(64 * mirrored < product, mirrored - difference, 2 * cos2)
     return _safe_sqrt(sin2), _safe_sqrt(cos2)
+
+
+def _determinant(var1: Array, var2: Array, cov: Array) -> Array:
+    """var1·var2 − cov², from halves of each number whose products are exact: its leading digits may cancel."""
+    (a, b), (c, d), (e, f) = (_halves(x) for x in (var1, var2, cov))
+    return (a * c - e * e) + ((a * d + b * c) - 2 * e * f) + (b * d - f * f)
+
+
+def _halves(x: Array) -> tuple[Array, Array]:
+    """x as the sum of its leading binary digits, half of them, and the rest."""
+    unsigned = jnp.uint64 if x.dtype == jnp.float64 else jnp.uint32
+    bits = (jnp.finfo(x.dtype).nmant + 2) // 2
+    raw = jax.lax.bitcast_convert_type(x, unsigned)
+    high = jax.lax.bitcast_convert_type((raw >> bits) << bits, x.dtype)
+    return high, x - high
 
 
 @jax.custom_jvp

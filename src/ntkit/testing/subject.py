@@ -96,7 +96,9 @@ def surrounded(layer: Layer, shape: tuple[int, ...], *, frozen: bool = False) ->
     tail = shape[-1]
     weights: dict[str, Any] = {"w_std": 0.9, "b_std": 0.3, **below}
     first: Layer = Conv(shape[-1], 3, **weights) if len(shape) > 1 else Dense(shape[-1], **weights)
-    rest = (Dense(tail, w_std=1.2, b_std=0.2, **behind), Erf(), Dense(tail, w_std=1.1, **readout))
+    # In finite trials Erf sees small variances, so that it hardly compresses what the layer may get wrong.
+    scale = {"w_std": 0.5, "b_std": 0.0} if frozen else {"w_std": 1.2, "b_std": 0.2}
+    rest = (Dense(tail, **scale, **behind), Erf(), Dense(tail, w_std=1.1, **readout))
     return Serial((first, *(layer.layers if isinstance(layer, Serial) else (layer,)), *rest))
 
 
