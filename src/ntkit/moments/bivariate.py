@@ -85,7 +85,7 @@ def _determinant(var1: Array, var2: Array, cov: Array) -> Array:
 
 
 def _halves(x: Array) -> tuple[Array, Array]:
-    """x as the sum of its leading binary digits, half of them, and the rest."""
+    """Split x into the sum of its leading binary digits, half of them, and the rest."""
     unsigned = jnp.uint64 if x.dtype == jnp.float64 else jnp.uint32
     bits = (jnp.finfo(x.dtype).nmant + 2) // 2
     raw = jax.lax.bitcast_convert_type(x, unsigned)
