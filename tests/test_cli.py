@@ -139,7 +139,21 @@ def test_numerical_failure_is_exit_code_1(monkeypatch) -> None:
 
 def test_interrupt_is_exit_code_130_and_writes_nothing(tmp_path) -> None:
     code = "import sys; print('ready', flush=True); from ntkit.cli import main; main()"
-    command = [sys.executable, "-c", code, "study", "--data", "digits", "--out", "out", "--quiet"]
+    command = [
+        sys.executable,
+        "-c",
+        code,
+        "study",
+        "--data",
+        "digits",
+        "--out",
+        "out",
+        "--quiet",
+        "--finite",
+        "2048",
+        "--steps",
+        "100000",
+    ]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as process:
