@@ -193,7 +193,8 @@ def test_gap_of_even_functions_between_opposite_variables(name):
     )
     reference = [exact_gap(f, dual, t) for t in p.exact]
     error = differences(f.gap(normal(p)), reference)
-    assert np.all(np.abs(error) <= 1e-12 * np.array([float(r) for r in reference]))
+    # The reference itself is known to 1e-40, which is all there is to know where the gap is 0.
+    assert np.all(np.abs(error) <= 1e-12 * np.array([float(r) for r in reference]) + 1e-40)
 
 
 @every

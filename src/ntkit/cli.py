@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 a numerical failure, 2 bad input, 130 interrupted.
 """
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -239,7 +240,15 @@ def _command() -> str:
 
 def main(**arguments: Any) -> None:
     """The entry point of the command ``ntkit``."""
-    app(**arguments)
+    try:
+        app(**arguments)
+    except SystemExit as done:
+        if done.code == INTERRUPTED:
+            # XLA may still be computing on threads of its own: an interpreter taken down around them can crash.
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise
 
 
 if __name__ == "__main__":

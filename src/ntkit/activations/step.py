@@ -38,7 +38,8 @@ class Sign(Activation):
         return jnp.sign(x)
 
     def dual(self, pair: BivariateNormal) -> Array:
-        return 1 - pair.angle * (2 / math.pi)
+        # The difference first: a fused multiply-add would leave rounding where the angle is π/2.
+        return (math.pi / 2 - pair.angle) * (2 / math.pi)
 
     def dual_slope(self, pair: BivariateNormal) -> Array:
         return jnp.full_like(pair.angle, jnp.inf)
