@@ -109,7 +109,8 @@ def sample(
         True
 
     References:
-        Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes", section 4.
+        Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes",
+        section 4 (Monte Carlo estimates of the kernel).
     """
     net = _as_layer(net)
     count, units = _whole("count", count, 2), None if units is None else _whole("units", units, 1)

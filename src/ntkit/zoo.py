@@ -67,21 +67,21 @@ def cnn_gap(
 def myrtle5(
     *, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1
 ) -> Layer:
-    """The Myrtle network with 5 weight layers (Shankar et al. 2020, figure 2)."""
+    """The Myrtle network with 5 weight layers (Shankar et al. 2020, "Neural kernels without tangents")."""
     return _myrtle((2, 1, 1), width, act, w_std, b_std, outputs)
 
 
 def myrtle7(
     *, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1
 ) -> Layer:
-    """The Myrtle network with 7 weight layers (Shankar et al. 2020, figure 2)."""
+    """The Myrtle network with 7 weight layers (Shankar et al. 2020, "Neural kernels without tangents")."""
     return _myrtle((2, 2, 2), width, act, w_std, b_std, outputs)
 
 
 def myrtle10(
     *, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1
 ) -> Layer:
-    """The Myrtle network with 10 weight layers (Shankar et al. 2020, figure 2)."""
+    """The Myrtle network with 10 weight layers (Shankar et al. 2020, "Neural kernels without tangents")."""
     return _myrtle((3, 3, 3), width, act, w_std, b_std, outputs)
 
 

@@ -33,7 +33,8 @@ class Erf(Activation):
         0.5
 
     References:
-        Williams, "Computing with infinite networks", NIPS 1996, equation (11).
+        Williams, "Computing with infinite networks", NIPS 1996, equation (11); Rasmussen and Williams,
+        Gaussian Processes for Machine Learning, 2006, equation (4.29).
     """
 
     odd: ClassVar[bool] = False

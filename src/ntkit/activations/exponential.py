@@ -83,7 +83,9 @@ class Gaussian(Activation):
         2.0
 
     References:
-        Williams, "Computing with infinite networks", NIPS 1996, Section 3.2 (Gaussian hidden units).
+        Han, Zandieh, Lee, Novak, Xiao, Karbasi, "Fast neural kernel embeddings for general activations",
+        NeurIPS 2022 (list of exact dual activations). The Gaussian units of Williams, "Computing with
+        infinite networks", NIPS 1996, are another function: radial ones.
     """
 
     odd: ClassVar[bool] = False
@@ -133,7 +135,7 @@ class ExpNormalized(Activation):
 
     References:
         Shankar, Fang, Guo, Fridovich-Keil, Schmidt, Ragan-Kelley, Recht, "Neural kernels without tangents", ICML 2020,
-        Section 4 (normalised Gaussian kernel).
+        where it is the normalised Gaussian kernel (shift = −1).
     """
 
     odd: ClassVar[bool] = False

@@ -33,8 +33,8 @@ class Gabor(Activation):
         0.0
 
     References:
-        Han, Zandieh, Lee, Novak, Xiao, Karbasi, "Fast neural kernel embeddings for general activations", NeurIPS 2022,
-        Table 1.
+        Han, Zandieh, Lee, Novak, Xiao, Karbasi, "Fast neural kernel embeddings for general activations",
+        NeurIPS 2022 (list of exact dual activations).
     """
 
     odd: ClassVar[bool] = True

@@ -29,7 +29,7 @@ class Gelu(Activation):
 
     References:
         Tsuchida, Pearce, van der Heide, Roosta, Gallagher, "Avoiding kernel fixed points: computing with ELU and GELU
-        infinite networks", AAAI 2021, Proposition 2.
+        infinite networks", AAAI 2021 (the GELU kernel).
     """
 
     odd: ClassVar[bool] = False

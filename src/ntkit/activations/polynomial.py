@@ -32,7 +32,7 @@ class PowerSeries(Activation):
 
     References:
         Daniely, Frostig, Singer, "Toward deeper understanding of neural networks: the power of initialization and a
-        dual view on expressivity", NIPS 2016, Section 4.2 (the case q = q' = 1).
+        dual view on expressivity", NIPS 2016 (Hermite expansion of the dual activation; the case q = q' = 1).
     """
 
     @property
@@ -178,7 +178,7 @@ class Hermite(PowerSeries):
 
     References:
         Daniely, Frostig, Singer, "Toward deeper understanding of neural networks: the power of initialization and a
-        dual view on expressivity", NIPS 2016, Section 4.2.
+        dual view on expressivity", NIPS 2016 (Hermite expansion of the dual activation).
     """
 
     discontinuous: ClassVar[bool] = False

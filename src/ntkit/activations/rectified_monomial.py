@@ -40,7 +40,8 @@ class RectifiedMonomial(Activation):
         9.0
 
     References:
-        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equations (3) and (4).
+        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equations (3) and (4): their k_n is twice
+        this dual.
     """
 
     odd: ClassVar[bool] = False

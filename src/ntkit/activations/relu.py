@@ -22,7 +22,8 @@ class HalfLines(Activation):
         E[f'(u) f'(v)] = (neg² + pos²)/2 − (neg − pos)² θ/2π
 
     References:
-        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equations (3) and (6).
+        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equations (3), (5) and (6): their k₁ is
+        twice the first line and their k₀ twice the second, for (neg, pos) = (0, 1).
     """
 
     @property
@@ -66,7 +67,8 @@ class Relu(HalfLines):
         0.0
 
     References:
-        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equation (6).
+        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equations (3) and (6): their k₁ is twice
+        this dual.
     """
 
     odd: ClassVar[bool] = False
@@ -96,7 +98,8 @@ class LeakyRelu(HalfLines):
         -1.0
 
     References:
-        Maas, Hannun, Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML 2013, equation (2).
+        Maas, Hannun, Ng, "Rectifier nonlinearities improve neural network acoustic models", ICML 2013,
+        section 2.
     """
 
     odd: ClassVar[bool] = False
@@ -133,8 +136,8 @@ class ABRelu(HalfLines):
         1.0
 
     References:
-        Tsuchida, Roosta, Gallagher, "Invariance of weight distributions in rectified MLPs", ICML 2018, Section 3 (leaky
-        form).
+        Tsuchida, Roosta-Khorasani, Gallagher, "Invariance of weight distributions in rectified MLPs",
+        ICML 2018 (kernel of the leaky ReLU).
     """
 
     odd: ClassVar[bool] = False

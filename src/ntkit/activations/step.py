@@ -28,7 +28,8 @@ class Sign(Activation):
         -1.0
 
     References:
-        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equation (5), of which this is the centred form.
+        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equations (3) and (5): their k₀ is
+        (1 + this)/2.
     """
 
     odd: ClassVar[bool] = True
@@ -60,7 +61,8 @@ class Step(Activation):
         1.0
 
     References:
-        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equation (5).
+        Cho and Saul, "Kernel methods for deep learning", NIPS 2009, equations (3) and (5): their k₀ is
+        twice this.
     """
 
     odd: ClassVar[bool] = False

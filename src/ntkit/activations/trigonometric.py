@@ -56,7 +56,7 @@ class Wave(Activation):
 
     References:
         Pearce, Tsuchida, Zaki, Brintrup, Neely, "Expressive priors in Bayesian neural networks: kernel combinations and
-        periodic functions", UAI 2019, Section 3.
+        periodic functions", UAI 2019 (periodic activations).
     """
 
     odd: ClassVar[bool] = False
@@ -157,7 +157,8 @@ class Rbf(Activation):
         0.5
 
     References:
-        Rahimi and Recht, "Random features for large-scale kernel machines", NIPS 2007, equations (2)–(5).
+        Rahimi and Recht, "Random features for large-scale kernel machines", NIPS 2007, section 3 (where
+        the phase is random; the kernel is the same).
     """
 
     odd: ClassVar[bool] = False

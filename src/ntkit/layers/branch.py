@@ -54,7 +54,8 @@ class Residual(Layer):
         (3, 3)
 
     References:
-        Huang et al. (2020), "Why Do Deep Residual Networks Generalize Better than Deep Feedforward Networks?", sec. 3.
+        Huang et al. (2020), "Why Do Deep Residual Networks Generalize Better than Deep Feedforward Networks?"
+        (the tangent kernel of residual networks).
     """
 
     body: Layer

@@ -40,7 +40,8 @@ class Conv(Layer):
 
     References:
         Arora et al. (2019), "On Exact Computation with an Infinitely Wide Neural Net", section 4;
-        Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes", eq. (7).
+        Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes",
+        section 2.2.
     """
 
     width: int = eqx.field(static=True)
@@ -97,7 +98,7 @@ class StandardConv(Layer):
 
     References:
         Sohl-Dickstein et al. (2020), "On the infinite width limit of neural networks with a standard
-        parameterization", section 3.
+        parameterization" (the improved standard parameterization).
     """
 
     width: int = eqx.field(static=True)

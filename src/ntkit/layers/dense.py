@@ -33,7 +33,8 @@ class Dense(Layer):
         0.5
 
     References:
-        Jacot, Gabriel & Hongler (2018), "Neural Tangent Kernel", Theorem 1; Lee et al. (2019), equation (1).
+        Jacot, Gabriel & Hongler (2018), "Neural Tangent Kernel", Theorem 1; Lee et al. (2019), "Wide
+        Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent", equation (1).
     """
 
     width: int = eqx.field(static=True)
@@ -91,7 +92,7 @@ class StandardDense(Layer):
 
     References:
         Sohl-Dickstein et al. (2020), "On the infinite width limit of neural networks with a standard
-        parameterization", section 3.
+        parameterization" (the improved standard parameterization).
     """
 
     width: int = eqx.field(static=True)

@@ -30,7 +30,7 @@ class Dropout(Layer):
         2.0
 
     References:
-        Schoenholz et al. (2017), "Deep Information Propagation", section 5, equation (18).
+        Schoenholz et al. (2017), "Deep Information Propagation" (variances and covariances under dropout).
     """
 
     rate: Hyperparameter = hyperparameter()

@@ -35,7 +35,8 @@ class AvgPool(Layer):
         (2, 2)
 
     References:
-        Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes", sec. 3.2.
+        Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes",
+        section 3.2 (global average pooling).
     """
 
     window: Extents = eqx.field(static=True, converter=as_extents)

@@ -149,7 +149,7 @@ def flow_ensemble(
 
     References:
         Lee et al., "Wide neural networks of any depth evolve as linear models under gradient descent", 2019, section
-        2.3 (eqs. 14–16).
+        2.3 (Gaussian processes from gradient descent training).
     """
     curve = gradient_flow(ntk_train_train, y, ridge=ridge, learning_rate=learning_rate)
     nngp = symmetric_kernel(nngp_train_train, "nngp_train_train")

@@ -74,7 +74,7 @@ def gradient_flow(
 
     References:
         Jacot, Gabriel and Hongler, "Neural tangent kernel", 2018, section 5; Lee et al., "Wide neural networks of any
-        depth evolve as linear models under gradient descent", 2019, eqs. 8–12.
+        depth evolve as linear models under gradient descent", 2019, eqs. 8–12, where η stands for our η/n.
     """
     return training_curve(k_train_train, y, f0_train, ridge, learning_rate, Flow())
 

@@ -37,6 +37,6 @@ def eigenvalue_noise(kernel: Float64[np.ndarray, "n n"], unit: float) -> float:
         True
 
     References:
-        Wigner, "On the distribution of the roots of certain symmetric matrices", 1958, for the 2s√n.
+        Füredi and Komlós, "The eigenvalues of random symmetric matrices", 1981, for the 2s√n.
     """
     return float(4 * unit * np.sqrt(len(kernel)) * np.mean(np.abs(np.diag(kernel))))

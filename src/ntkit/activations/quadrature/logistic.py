@@ -11,7 +11,10 @@ forms in (var1 + n, var2 + n', cov), at the same cost and precision at every var
 
 References:
     Monahan, J. F. and Stefanski, L. A. (1992). Normal scale mixture approximations to F*(z) and computation of the
-    logistic-normal integral. In Handbook of the Logistic Distribution, equation 21.2.3.
+    logistic-normal integral. In Handbook of the Logistic Distribution (N. Balakrishnan, ed.).
+    Andrews, D. F. and Mallows, C. L. (1974). Scale mixtures of normal distributions. J. R. Stat. Soc. B 36.
+    Stefanski, L. A. (1991). A normal scale mixture representation of the logistic distribution. Stat. Probab.
+    Lett. 11.
 """
 
 import math

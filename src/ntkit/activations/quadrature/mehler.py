@@ -9,8 +9,8 @@ a pair and degree. By Parseval the coefficients from degree K on have the sum of
 |c|ᴷ √(rest₁ rest₂) bounds what the cut leaves out (Cauchy–Schwarz): a bound on the error, not a guess.
 
 References:
-    Daniely, Frostig and Singer (2016), Toward deeper understanding of neural networks, section 4.2 (dual activation
-    as a power series). Mehler (1866).
+    Daniely, Frostig and Singer (2016), Toward deeper understanding of neural networks (Hermite expansion of
+    the dual activation). Mehler (1866), J. reine angew. Math. 66.
 """
 
 from typing import NamedTuple
