@@ -24,7 +24,10 @@ def test_every_public_layer_is_in_the_table():
     assert not missing, f"add a row to tests/conformance_table.py for {sorted(c.__name__ for c in missing)}"
 
 
-@pytest.mark.parametrize("row", TABLE, ids=name_of)
+@pytest.mark.parametrize(
+    "row",
+    [pytest.param(row, id=name_of(row), marks=[pytest.mark.slow] if row.slow else []) for row in TABLE],
+)
 def test_laws(row: Row):
     check_layer(row.layer, row.shape, without=(*row.without, FINITE))
 

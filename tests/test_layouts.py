@@ -143,7 +143,7 @@ def stacks(draw: st.DrawFn, dimensions: int) -> tuple[nk.Layer, tuple[int, ...]]
     return nk.Serial(layers), first
 
 
-FEW, MANY = {1: 6, 2: 5, 3: 3}, {1: 60, 2: 40, 3: 20}
+FEW, MANY = {1: 4, 2: 3, 3: 2}, {1: 60, 2: 40, 3: 20}
 counts = [pytest.param(d, n, id=f"{d}-D") for d, n in FEW.items()]
 counts += [pytest.param(d, n, id=f"{d}-D-many", marks=pytest.mark.slow) for d, n in MANY.items()]
 
