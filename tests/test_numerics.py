@@ -117,7 +117,7 @@ def test_zero_duplicate_negated_and_parallel_rows(name: str, dtype: type) -> Non
         assert np.linalg.eigvalsh(distinct)[0] >= -tolerance * np.trace(distinct) / len(distinct)
 
 
-@pytest.mark.parametrize(("depth", "b_std", "bound"), [(1, 0.0, 1e-8), (20, 0.0, 2e-7), (20, 0.3, 1e-8)])
+@pytest.mark.parametrize(("depth", "b_std", "bound"), [(1, 0.0, 1e-14), (20, 0.0, 1e-8), (20, 0.3, 1e-13)])
 def test_parallel_rows_lose_no_more_than_half_of_the_digits(depth: int, b_std: float, bound: float) -> None:
     nngp, ntk = hard_rows.errors_of_pairs(hard_rows.parallel_rows(), depth, b_std)
     assert nngp <= 1e-13
