@@ -49,9 +49,7 @@ class Activation(Layer):
     def propagate(self, m: Moments) -> Moments:
         name = type(self).__name__
         m.require_gaussian(name)
-        return m.activate(
-            self.dual, self.gap, self.dual_slope, odd=self.odd, discontinuous=self.discontinuous
-        )
+        return m.activate(self)
 
     def rates(self, params: Params) -> Params:
         return ()

@@ -9,7 +9,6 @@ from ntkit.errors import InputError
 from ntkit.layer import Layer, Params, Shape, children
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
-from ntkit.moments.combine import add, concatenate, multiply
 from ntkit.moments.grid import sum_of_list
 
 
@@ -76,7 +75,7 @@ class Residual(Layer):
         return x + self.body.apply(params, x, key=key)
 
     def propagate(self, m: Moments) -> Moments:
-        return add([m.keep(m.wanted), self.body.propagate(m).keep(m.wanted)], "Residual")
+        return m.keep(m.wanted).add([self.body.propagate(m).keep(m.wanted)], "Residual")
 
     def rates(self, params: Params) -> Params:
         return self.body.rates(params)
@@ -116,7 +115,8 @@ class Sum(Layer):
         return sum_of_list(_apply_branches(self.branches, params, x, key))
 
     def propagate(self, m: Moments) -> Moments:
-        return add(_propagate_branches(self.branches, m), "Sum")
+        first, *others = _propagate_branches(self.branches, m)
+        return first.add(others, "Sum")
 
     def rates(self, params: Params) -> Params:
         return tuple(b.rates(p) for b, p in zip(self.branches, params, strict=True))
@@ -159,7 +159,8 @@ class Product(Layer):
         return first
 
     def propagate(self, m: Moments) -> Moments:
-        return multiply(_propagate_branches(self.branches, m), "Product")
+        first, *others = _propagate_branches(self.branches, m)
+        return first.multiply(others, "Product")
 
     def rates(self, params: Params) -> Params:
         return tuple(b.rates(p) for b, p in zip(self.branches, params, strict=True))
@@ -199,7 +200,8 @@ class Concat(Layer):
         return jnp.concatenate(_apply_branches(self.branches, params, x, key), axis=-1)
 
     def propagate(self, m: Moments) -> Moments:
-        return concatenate(_propagate_branches(self.branches, m), "Concat")
+        first, *others = _propagate_branches(self.branches, m)
+        return first.concatenate(others, "Concat")
 
     def rates(self, params: Params) -> Params:
         return tuple(b.rates(p) for b, p in zip(self.branches, params, strict=True))

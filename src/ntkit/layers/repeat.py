@@ -54,26 +54,8 @@ class Repeat(Layer):
 
     def propagate(self, m: Moments) -> Moments:
         need = self.needs(m.wanted)
-        first = self._once(m, need)
-        if self.times == 1:
-            return first.keep(m.wanted)
-        second = self._once(first, need)
-        if not _alike(first, second):
-            for _ in range(self.times - 2):
-                second = self._once(second, need)
-            return second.wanting(m.wanted).keep(m.wanted)
-        start, static = eqx.partition(second, eqx.is_array)
-
-        def step(arrays: Moments, _: None) -> tuple[Moments, None]:
-            # Tokens of random weights are new every time; inside the loop nothing compares them with one another.
-            out = self._once(eqx.combine(arrays, static), need).with_facts(second.facts)
-            return eqx.filter(out, eqx.is_array), None
-
-        end, _ = jax.lax.scan(step, start, None, length=self.times - 2)
-        return eqx.combine(end, static).wanting(m.wanted).keep(m.wanted)
-
-    def _once(self, m: Moments, need: Need) -> Moments:
-        return self.body.propagate(m.wanting(need)).keep(need)
+        end = m.repeat(lambda each: self.body.propagate(each.wanting(need)).keep(need), self.times)
+        return end.wanting(m.wanted).keep(m.wanted)
 
     def rates(self, params: Params) -> Params:
         if not jax.tree.leaves(params):  # nothing to map over
@@ -84,13 +66,3 @@ class Repeat(Layer):
         for _ in range(4):  # an Extent can rise twice, in two blocks
             after = after.union(self.body.needs(after))
         return after
-
-
-def _alike(a: Moments, b: Moments) -> bool:
-    """Whether a loop can carry both: equal layouts, shapes and facts, tokens apart."""
-
-    def shapes(m: Moments) -> list:
-        return [(x.shape, x.dtype) for x in jax.tree.leaves(m)]
-
-    plain = [m.with_sources(()) for m in (a, b)]
-    return shapes(a) == shapes(b) and bool(jax.tree.structure(plain[0]) == jax.tree.structure(plain[1]))  # type: ignore[operator]

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -11,14 +12,16 @@ from ntkit.errors import InputError
 from ntkit.moments import grid
 from ntkit.moments.block import Block
 from ntkit.moments.facts import concat_of, product_of, sum_of
-from ntkit.moments.moments import Moments
+
+if TYPE_CHECKING:
+    from ntkit.moments.moments import Moments
 
 _stop = jax.lax.stop_gradient
 Variances = tuple[Array, Array] | None
 
 
 def _combine(
-    branches: list[Moments], f: Callable[[list[Block], list[tuple[Array, Array] | None]], Block], who: str
+    branches: list["Moments"], f: Callable[[list[Block], list[tuple[Array, Array] | None]], Block], who: str
 ):
     """Combine the branches' blocks; f gets the blocks and, where known, the variances of rows and columns."""
     shapes = [b.shape for b in branches]
@@ -50,7 +53,7 @@ def _combine(
     )
 
 
-def add(branches: list[Moments], who: str) -> Moments:
+def add(branches: list["Moments"], who: str) -> "Moments":
     """The sum of independent branches."""
 
     def on(parts: list[Block], _) -> Block:
@@ -65,7 +68,7 @@ def add(branches: list[Moments], who: str) -> Moments:
     return _combine(branches, on, who).with_facts(facts)
 
 
-def multiply(branches: list[Moments], who: str) -> Moments:
+def multiply(branches: list["Moments"], who: str) -> "Moments":
     """The elementwise product of independent branches: K = Π K_b, T = Σ_b T_b Π_{c≠b} K_c."""
 
     def two(a: Block, qa, b: Block, qb) -> tuple[Block, tuple[Array, Array] | None]:
@@ -88,7 +91,7 @@ def multiply(branches: list[Moments], who: str) -> Moments:
     return _combine(branches, on, who).with_facts(facts)
 
 
-def concatenate(branches: list[Moments], who: str) -> Moments:
+def concatenate(branches: list["Moments"], who: str) -> "Moments":
     """Channels side by side: averages weighted by the branches' numbers of channels."""
     facts = concat_of([b.facts for b in branches])
     weights = [b.facts.channels / facts.channels for b in branches]

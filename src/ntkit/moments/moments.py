@@ -11,14 +11,13 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
 from ntkit.errors import InputError
-from ntkit.moments import grid
-from ntkit.moments.bivariate import BivariateNormal
+from ntkit.moments import combine, grid
 from ntkit.moments.block import Block
+from ntkit.moments.elementwise import Elementwise
 from ntkit.moments.facts import Facts
 from ntkit.moments.plan import Extent, Need
 
 _stop = jax.lax.stop_gradient
-PairMap = Callable[[BivariateNormal], Array]
 Number = Any  # a hyperparameter: float, array or tracer
 
 
@@ -102,24 +101,22 @@ class Moments(eqx.Module):
 
     # Maps of channels -----------------------------------------------------------------------------------------------
 
-    def activate(
-        self, dual: PairMap, gap: PairMap, slope: PairMap, *, odd: bool, discontinuous: bool
-    ) -> "Moments":
+    def activate(self, activation: Elementwise) -> "Moments":
         """Elementwise nonlinearity: cov ← dual, ntk ← ntk·slope."""
 
         def on(block: Block, rows: Block, columns: Block) -> Block:
             pair = block.pair(rows.variances(), columns.variances())
             ntk = None
             if block.ntk is not None:
-                s = slope(pair)
-                if (
-                    discontinuous
-                ):  # infinite; where nothing below is trained, neither 0·∞ nor its gradient shall appear
+                s = activation.dual_slope(pair)
+                if activation.discontinuous:
+                    # Infinite; where nothing below is trained, neither 0·∞ nor its gradient shall appear.
                     s = jnp.where(block.ntk == 0, 0.0, s)
                 ntk = block.ntk * s
-            return block.replace(_like(dual(pair), block.cov), _like(_stop(gap(pair)), block.cov), ntk)
+            cov, gap = activation.dual(pair), _stop(activation.gap(pair))
+            return block.replace(_like(cov, block.cov), _like(gap, block.cov), ntk)
 
-        return self._blocks(on, facts=self.facts.after_activation(odd))
+        return self._blocks(on, facts=self.facts.after_activation(activation.odd))
 
     def affine(
         self, scale: Number, shift: Number, *, weight_rate: Number, bias_rate: Number, channels: int
@@ -253,6 +250,40 @@ class Moments(eqx.Module):
 
         return self._blocks(on, shape=shape)
 
+    # Maps of layers -------------------------------------------------------------------------------------------------
+
+    def repeat(self, step: Callable[["Moments"], "Moments"], times: int) -> "Moments":
+        """One step many times, as a loop once the moments have found their form."""
+        first = step(self)
+        if times == 1:
+            return first
+        second = step(first)
+        if not _alike(first, second):
+            for _ in range(times - 2):
+                second = step(second)
+            return second
+        start, static = eqx.partition(second, eqx.is_array)
+
+        def body(arrays: Moments, _: None) -> tuple[Moments, None]:
+            # Tokens of random weights are new every time; inside the loop nothing compares them with one another.
+            out = step(eqx.combine(arrays, static)).with_facts(second.facts)
+            return eqx.filter(out, eqx.is_array), None
+
+        end, _ = jax.lax.scan(body, start, None, length=times - 2)
+        return eqx.combine(end, static)
+
+    def add(self, others: list["Moments"], who: str) -> "Moments":
+        """The sum with independent branches."""
+        return combine.add([self, *others], who)
+
+    def multiply(self, others: list["Moments"], who: str) -> "Moments":
+        """The elementwise product with independent branches."""
+        return combine.multiply([self, *others], who)
+
+    def concatenate(self, others: list["Moments"], who: str) -> "Moments":
+        """The channels of all branches side by side."""
+        return combine.concatenate([self, *others], who)
+
     def flatten(self) -> "Moments":
         """Positions become channels: the mean over the diagonal."""
 
@@ -262,6 +293,16 @@ class Moments(eqx.Module):
             return Block(mean.cov, mean.gap, mean.ntk, block.lead, True)
 
         return self._blocks(on, shape=(), facts=self.facts.after_flatten(math.prod(self.shape)))
+
+
+def _alike(a: Moments, b: Moments) -> bool:
+    """Whether a loop can carry both: equal layouts, shapes and facts, tokens apart."""
+
+    def shapes(m: Moments) -> list:
+        return [(x.shape, x.dtype) for x in jax.tree.leaves(m)]
+
+    plain = [m.with_sources(()) for m in (a, b)]
+    return shapes(a) == shapes(b) and bool(jax.tree.structure(plain[0]) == jax.tree.structure(plain[1]))  # type: ignore[operator]
 
 
 def check_positions(shape: tuple[int, ...], who: str, dimensions: int | None = None) -> None:

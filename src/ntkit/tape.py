@@ -1,0 +1,215 @@
+"""`Tape`, the infinite reading of a network as a list of instructions, for engines that do not run JAX.
+
+A layer says what it does to second moments by asking `Moments` for maps: `affine`, `slide`, `activate`, `add` … A tape
+answers to the same names and writes down what it is asked. So a layer has its instructions without a line of its own,
+and the facts that decide whether second moments suffice are checked by the same code.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntkit.errors import InputError
+from ntkit.layer import Layer
+from ntkit.moments.facts import Facts, sum_of
+from ntkit.moments.grid import Window
+from ntkit.moments.moments import check_positions
+from ntkit.moments.plan import Need
+
+
+class NotOnTape(Exception):
+    """A layer does something that no instruction says; the message names it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Instruction:
+    """One step from fields to a field: moments over pairs of positions of a grid.
+
+    Attributes:
+        inputs: The numbers of the instructions whose fields are read.
+        shape: Extents of the grid after it, () for vectors.
+    """
+
+    inputs: tuple[int, ...]
+    shape: tuple[int, ...]
+
+
+class Data(Instruction):
+    """The second moments of the data."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Slide(Instruction):
+    """The mean over the taps of windows that move together over both positions."""
+
+    windows: tuple[Window, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Affine(Instruction):
+    """K ← scale·K + shift and T ← scale·T + weight_rate·K + bias_rate, the old K on the right."""
+
+    scale: float
+    shift: float
+    weight_rate: float
+    bias_rate: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Activate(Instruction):
+    """K ← dual and T ← T·slope of an activation."""
+
+    activation: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Inflate(Instruction):
+    """Variances ← (1 + extra)·variances, and with them what an example has with itself."""
+
+    extra: float
+
+
+class Add(Instruction):
+    """The sum of fields."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Mix(Instruction):
+    """K ← A K A', one matrix a dimension; the grid vanishes where `shape` is ()."""
+
+    matrices: tuple[np.ndarray, ...]
+
+
+class Flatten(Instruction):
+    """The mean over positions that are equal."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Tape:
+    """A field on its way through the layers, and the instructions that led to it; it stands in for `Moments`."""
+
+    instructions: list[Instruction]
+    number: int
+    facts: Facts
+    wanted: Need
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Extents of the grid of positions."""
+        return self.instructions[self.number].shape
+
+    def _then(self, instruction: Instruction, facts: Facts | None = None) -> "Tape":
+        self.instructions.append(instruction)
+        number = len(self.instructions) - 1
+        return dataclasses.replace(self, number=number, facts=self.facts if facts is None else facts)
+
+    # What `Moments` answers to, layouts apart: a tape has no arrays to lay out --------------------------------------
+
+    def wanting(self, need: Need) -> "Tape":
+        """The same field."""
+        return dataclasses.replace(self, wanted=need)
+
+    def keep(self, need: Need) -> "Tape":
+        """The same field."""
+        return self
+
+    def settled(self) -> "Tape":
+        """The same field."""
+        return self
+
+    def with_facts(self, facts: Facts) -> "Tape":
+        """The same field of channels of which other facts are known."""
+        return dataclasses.replace(self, facts=facts)
+
+    def with_sources(self, sources: Iterable) -> "Tape":
+        """The same field, the random weights below named by other tokens."""
+        return self.with_facts(dataclasses.replace(self.facts, sources=frozenset(sources)))
+
+    def require_gaussian(self, who: str) -> None:
+        """As `Moments.require_gaussian`."""
+        self.facts.require_gaussian(who)
+
+    def require_centred(self, who: str) -> None:
+        """As `Moments.require_centred`."""
+        self.facts.require_centred(who)
+
+    def require_positions(self, who: str, dimensions: int | None = None) -> int:
+        """As `Moments.require_positions`."""
+        check_positions(self.shape, who, dimensions)
+        return len(self.shape)
+
+    def activate(self, activation: Any) -> "Tape":
+        """Elementwise nonlinearity."""
+        step = Activate((self.number,), self.shape, activation)
+        return self._then(step, self.facts.after_activation(activation.odd))
+
+    def affine(
+        self, scale: Any, shift: Any, *, weight_rate: Any, bias_rate: Any, channels: int
+    ) -> "Tape":
+        """Fresh weights."""
+        numbers = (float(scale), float(shift), float(weight_rate), float(bias_rate))
+        return self._then(Affine((self.number,), self.shape, *numbers), self.facts.after_weights(channels))
+
+    def inflate_variances(self, extra: Any) -> "Tape":
+        """Dropout."""
+        return self._then(Inflate((self.number,), self.shape, float(extra)), self.facts.after_mask())
+
+    def slide(self, windows: list[Window], who: str) -> "Tape":
+        """The patches of a convolution."""
+        shape = tuple(w.output(n, who) for w, n in zip(windows, self.shape, strict=True))
+        return self._then(Slide((self.number,), shape, tuple(windows)))
+
+    def mix(
+        self, op: Callable[[Any, int, int], Any], shape: tuple[int, ...], *, drop: bool = False
+    ) -> "Tape":
+        """A linear map of positions: the columns of its matrices are what it makes of unit vectors."""
+        with jax.enable_x64(True):
+            matrices = tuple(np.asarray(op(np.eye(n), 0, d)) for d, n in enumerate(self.shape))
+        return self._then(Mix((self.number,), shape, matrices))
+
+    def flatten(self) -> "Tape":
+        """Positions become channels."""
+        positions = int(np.prod(self.shape))
+        return self._then(Flatten((self.number,), ()), self.facts.after_flatten(positions))
+
+    def repeat(self, step: Callable[["Tape"], "Tape"], times: int) -> "Tape":
+        """One step after another."""
+        tape = self
+        for _ in range(times):
+            tape = step(tape)
+        return tape
+
+    def add(self, others: list["Tape"], who: str) -> "Tape":
+        """The sum of independent branches."""
+        branches = [self, *others]
+        shapes = [b.shape for b in branches]
+        if len(set(shapes)) > 1:
+            raise InputError(f"{who}: the branches end with positions {shapes}")
+        facts = sum_of([b.facts for b in branches], who)
+        return self._then(Add(tuple(b.number for b in branches), self.shape), facts)
+
+    def _refuse(self, *_: Any, **__: Any) -> Any:
+        raise NotOnTape
+
+    rescale = select = multiply = concatenate = _refuse
+
+
+def record(net: Layer, shape: tuple[int, ...]) -> list[Instruction]:
+    """The instructions of a network for examples of this shape, the last one giving its outputs.
+
+    Args:
+        net: The network.
+        shape: (*positions, channels) of one example.
+
+    Raises:
+        NotOnTape: A layer does something that no instruction says.
+        NoClosedFormError: Second moments do not determine the network's kernel.
+        InputError: The network does not take examples of this shape.
+    """
+    start: list[Instruction] = [Data((), tuple(shape[:-1]))]
+    tape: Any = Tape(start, 0, Facts.of_data(shape[-1]), Need())
+    end = net.propagate(tape)
+    return end.instructions
