@@ -86,7 +86,11 @@ def test_study_quiet_default_place_and_overwrite(tmp_path) -> None:
         (["--data", "iris", "--net", "unknown_layer.json"], ["Densee", "Dense"]),
         (["--data", "iris", "--net", "unknown_field.json"], ["wstd", "w_std"]),
         (["--data", "digits", "--net", "pool.json"], ["window"]),
-        (["--data", "digits", "--net", "negative.json"], ["w_std"]),
+        (["--data", "digits", "--net", "negative.json"], ["negative.json", "w_std"]),
+        (["--data", "iris", "--net", "relu.json"], ["relu.json", "are not Gaussian", "Dense"]),
+        (["--data", "huge.npz"], ["row 0, column 0", "too large to be squared"]),
+        (["--data", "iris", "--steps", "20"], ["--steps 20", "--finite"]),
+        (["--data", "iris", "--train", "150"], ["--train 150 leaves none of the 150 rows"]),
     ],
 )  # fmt: skip
 def test_study_refuses(tmp_path, arguments, parts) -> None:
@@ -96,10 +100,12 @@ def test_study_refuses(tmp_path, arguments, parts) -> None:
     x = np.zeros((6, 3))
     x[2, 1] = np.nan
     np.savez(tmp_path / "nan.npz", x=x, y=np.arange(6) % 2)
+    np.savez(tmp_path / "huge.npz", x=np.full((6, 3), 1e200), y=np.arange(6) % 2)
     dense, pool = '{"layer": "Dense", "width": 1}', '{"layer": "AvgPool", "window": 9}'
     for name, text in {
         "unknown_layer": '{"layer": "Densee", "width": 3}',
         "unknown_field": '{"layer": "Dense", "width": 3, "wstd": 1}',
+        "relu": f'{{"layer": "Serial", "layers": [{dense}, {{"layer": "Relu"}}]}}',
         "negative": '{"layer": "Dense", "width": 3, "w_std": -1}',
         "pool": f'{{"layer": "Serial", "layers": [{pool}, {{"layer": "Flatten"}}, {dense}]}}',
     }.items():
@@ -107,6 +113,13 @@ def test_study_refuses(tmp_path, arguments, parts) -> None:
     before = sorted(tmp_path.iterdir())
     refused(call("study", *arguments, "--out", "out"), *parts)
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_computing(monkeypatch) -> None:
+    monkeypatch.setattr("ntkit.study.kernels.compute", lambda *_, **__: pytest.fail("computed"))
+    refused(call("study", "--data", "iris", "--out", "n" * 300), "cannot be written")
+    if os.path.isdir("/proc"):
+        refused(call("study", "--data", "iris", "--out", "/proc/nope"), "--out /proc/nope cannot be written")
 
 
 def test_usage_errors_and_help() -> None:

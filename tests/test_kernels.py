@@ -155,10 +155,18 @@ def test_shapes_that_do_not_fit_are_refused_inside_of_a_trace(net, shape, messag
     [
         (lambda: nk.Dense(0), "width must be a whole number of at least 1"),
         (lambda: nk.Dense(True), "width must be a whole number"),
-        (lambda: nk.Dense(2, w_std=-1.0), r"w_std must lie in \[0, inf\]"),
+        (lambda: nk.Dense(2, w_std=-1.0), r"w_std must lie in \[0, inf\), found -1"),
         (lambda: nk.Dense(2, b_std=np.nan), "b_std must lie in"),
         (lambda: nk.StandardDense(2, w_lr=-1.0), "w_lr must lie in"),
         (lambda: nk.Dense(2, w_std=None), "w_std must be a number"),
+        (lambda: nk.Dense(2, w_std=1j), "w_std must be a number"),
+        (lambda: nk.Dense(2, w_std=(1.0, 2.0)), "w_std must be a number"),
+        (lambda: nk.Dense(2, w_std=nk.Relu()), "w_std must be a number"),
+        (lambda: nk.LeakyRelu(np.array([0.1, 0.9])), "slope must be a number"),
+        (lambda: nk.Polynomial((0.0, np.array([1.0, 2.0]))), r"coefficients\[1\] must be a finite number"),
+        (lambda: nk.Dense(2) >> np.tanh, "expected a layer; wrap a function in nk.Elementwise"),
+        (lambda: nk.Residual(nk.Relu), "body must be one layer"),
+        (lambda: nk.Serial(3), "layers must be layers, found 3"),
         (lambda: nk.Dropout(1.0), r"rate must lie in \[0, 1\)"),
         (lambda: nk.Conv(2, 0), "window must be whole numbers"),
         (lambda: nk.Conv(2, (3, 3), stride=(1, 1, 1)), "differ in dimensions"),
@@ -179,6 +187,37 @@ def test_shapes_that_do_not_fit_are_refused_inside_of_a_trace(net, shape, messag
 def test_values_out_of_range_are_refused_in_construction(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+@pytest.mark.parametrize("shape", [8, "8", (-1,), (4, 0)])
+def test_a_shape_is_a_tuple_of_counts(shape):
+    with pytest.raises(InputError, match="the shape of one example is a tuple"):
+        nk.Dense(2).init(jax.random.key(0), shape)
+
+
+def test_one_layer_is_a_stack_and_a_sum_of_one():
+    for layer in (nk.Serial(nk.Dense(2)), nk.Sum(nk.Dense(2))):
+        np.testing.assert_array_equal(nk.nngp(layer, X), nk.nngp(nk.Dense(2), X))
+
+
+def test_a_stack_of_networks_is_for_vmap():
+    stack = jax.tree.map(lambda a: np.array([a, 2 * a]), nk.Dense(2))
+    with pytest.raises(InputError, match=r"net.w_std is shaped \(2,\): a hyperparameter is one number; use jax.vmap"):
+        nk.kernel(stack, X)
+
+
+def test_kernels_by_layer_are_finite_or_refused():
+    with pytest.raises(NoClosedFormError, match="Sign jumps"):
+        nk.moments_by_layer(nk.Dense(4) >> nk.Sign() >> nk.Dense(1), X)
+    with pytest.raises(NumericalError, match="overflows float64; use a smaller w_std, or scale the data"):
+        nk.moments_by_layer(nk.Dense(4) >> nk.Exp() >> nk.Dense(1), 100 * X)
+
+
+def test_parts_of_the_library_are_there_when_asked_for():
+    assert nk.predict.kernel_regression is not None
+    assert "predict" in dir(nk)
+    with pytest.raises(AttributeError, match="has no attribute 'prediction'"):
+        _ = nk.prediction
 
 
 def test_dropout_asks_for_a_key():

@@ -13,18 +13,22 @@ from ntkit.moments import Extent, Moments, Need
 from reference.position_matrices import EXACT, kernels
 
 TOLERANCE = 1e-10 if EXACT else 1e-6
+# Explicit matrices know the angle of patches that happen to be equal only to the root of rounding.
+OF_EQUAL_PATCHES = 1e-7 if EXACT else 1e-6
 
 
 def images(n: int, grid: tuple[int, ...], channels: int = 3, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, *grid, channels))
 
 
-def close(value: np.ndarray, exact: np.ndarray, diag1: np.ndarray, diag2: np.ndarray) -> None:
+def close(
+    value: np.ndarray, exact: np.ndarray, diag1: np.ndarray, diag2: np.ndarray, tolerance: float = TOLERANCE
+) -> None:
     """The oracle's measure; positions at the end are taken with the largest diagonal entry of each example."""
     scale = np.sqrt(np.outer(diag1, diag2))
     scale = np.where(scale == 0, 1.0, scale).reshape(scale.shape + (1,) * (value.ndim - 2))
     assert value.shape == exact.shape
-    assert np.max(np.abs(value - exact) / scale) <= TOLERANCE
+    assert np.max(np.abs(value - exact) / scale) <= tolerance
 
 
 def largest_variances(k: np.ndarray) -> np.ndarray:
@@ -163,12 +167,15 @@ def test_planned_kernels_are_those_of_explicit_matrices_over_all_positions(
         tiled = nk.kernel(net, x, memory=4 * engine.bytes_per_pair(net, (*grid, 3), 8))  # tiles of 2 by 2
         cross = nk.kernel(net, x[:2], x[2:4])
         alone = nk.kernels.diagonal(net, x[:2])
-        for all_pairs, part, own, truth in zip(tiled, cross, alone, exact, strict=True):
+        tolerances = (TOLERANCE, OF_EQUAL_PATCHES)
+        for all_pairs, part, own, truth, tolerance in zip(
+            tiled, cross, alone, exact, tolerances, strict=True
+        ):
             diagonal = largest_variances(truth)
-            close(all_pairs, truth, diagonal, diagonal)
-            close(part, truth[:2, 2:4], diagonal[:2], diagonal[2:4])
+            close(all_pairs, truth, diagonal, diagonal, tolerance)
+            close(part, truth[:2, 2:4], diagonal[:2], diagonal[2:4], tolerance)
             truth_alone = np.einsum("ii...->i...", truth)[:2]
-            assert np.max(np.abs(own - truth_alone).T / diagonal[:2]) <= TOLERANCE
+            assert np.max(np.abs(own - truth_alone).T / diagonal[:2]) <= tolerance
             np.testing.assert_array_equal(all_pairs, swapped(all_pairs))
 
     law()

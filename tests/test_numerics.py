@@ -52,14 +52,16 @@ def test_rows_of_any_norm_in_double_precision(scale: float, layer: nk.Layer) -> 
             np.testing.assert_allclose(k[:5, :5] / scale**2, unscaled[:5, :5], rtol=1e-12)
 
 
-def test_small_rows_in_single_precision_are_finite() -> None:
-    for k in nk.kernel(relu_network(3), hard_rows.scaled_rows(1e-20).astype(np.float32)):
-        assert np.isfinite(k).all()
+@pytest.mark.parametrize(("scale", "what"), [(1e-20, "underflows"), (1e20, "overflows")])
+def test_small_and_large_rows_in_single_precision_are_refused(scale: float, what: str) -> None:
+    said = rf"row \d holds .*, whose square {what} float32; scale the data, or use dtype=float64"
+    with pytest.raises(InputError, match=said):
+        nk.kernel(relu_network(3), hard_rows.scaled_rows(scale).astype(np.float32))
 
 
-def test_large_rows_in_single_precision_are_refused() -> None:
-    with pytest.raises(InputError, match=r"row \d holds .*, whose square overflows float32; scale the data"):
-        nk.kernel(relu_network(3), hard_rows.scaled_rows(1e20).astype(np.float32))
+def test_rows_beyond_double_precision_are_refused() -> None:
+    with pytest.raises(InputError, match=r"row 0 holds .*, whose square underflows float64; scale the data$"):
+        nk.kernel(relu_network(3), np.full((2, 3), 1e-160))
 
 
 # Degenerate rows ------------------------------------------------------------------------------------------------------

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+import ntkit as nk
 from ntkit.errors import InputError, NumericalError
-from ntkit.predict import choose_ridge, kernel_regression, posterior, squared_loss
+from ntkit.predict import choose_ridge, flow_ensemble, kernel_regression, posterior, squared_loss
 from ntkit.solve import eigendecomposition
 
 ORACLE = pathlib.Path(__file__).parent / "oracle"
@@ -140,6 +141,22 @@ def test_posterior_is_the_conditional_gaussian(case, noise):
     np.testing.assert_allclose(
         gp.log_marginal_likelihood, np.sum([density.logpdf(column) for column in y.T]), rtol=1e-8
     )
+
+
+def test_kernels_that_are_not_of_one_network_are_found_out_by_their_variance():
+    ensemble = flow_ensemble([[1.0]], [[1.0]], [1.0])
+    with pytest.raises(NumericalError, match=r"the variance of a test point is -3"):
+        ensemble.test_variance(np.inf, [[2.0]], [[2.0]], [1.0])
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_float32_kernels_without_an_inverse_are_refused_everywhere(seed):
+    x = np.random.default_rng(seed).normal(size=(4, 3)).astype(np.float32)
+    k, y = nk.nngp(nk.Dense(1), x), [0.0, 1.0, 2.0, 3.0]
+    for fit in (kernel_regression, posterior):
+        with pytest.raises(NumericalError, match="not positive definite"):
+            fit(k, y)
+    assert choose_ridge(k, y, [0.0, 1e-2]).losses[0] == np.inf
 
 
 def test_variance_at_a_training_point_without_noise_is_zero():

@@ -9,7 +9,10 @@ import pytest
 from ntkit.study import Options, write_study
 from ntkit.study.report import render
 from ntkit.study.report.figures import panels
-from ntkit.study.report.words import number
+from ntkit.study.report.figures_of_predictions import scores
+from ntkit.study.report.figures_of_training import curves
+from ntkit.study.scores import describe_score
+from ntkit.study.words import number
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"]
@@ -116,6 +119,42 @@ def test_the_page_is_self_contained_and_safe(study) -> None:
     assert "<b>bold</b>" not in page
     assert 'src="http' not in page
     assert '<link rel="stylesheet' not in page
+
+
+def with_scores(*scores: float) -> dict:
+    """Results with methods of these test scores, the leading one first, and a standard error of 0.02."""
+    kept = [
+        {"id": "ntk" if i == 0 else "svm", "kind": "infinite", "name": f"method {i}", "determined": True}
+        | {part: {"score": score, "standard_error": 0.02} for part in ("train", "test")}
+        for i, score in enumerate(scores)
+    ]
+    return {
+        "score": describe_score("classification", "y"),
+        "data": {"task": "classification"},
+        "lead": "ntk",
+        "methods": kept,
+    }
+
+
+def test_differences_within_one_standard_error_are_none() -> None:
+    assert "the best, method 1, 95.0 %" in scores(with_scores(0.92, 0.95)).see
+    for others in ((0.93,), (0.92,), (0.5,)):
+        assert "no method is better by more than one standard error" in scores(with_scores(0.92, *others)).see
+
+
+def test_early_stopping_is_told_in_one_measure() -> None:
+    found = {f"{part}_{what}": [0.5, 0.3, 0.4] for part in ("train", "test") for what in ("loss", "score")}
+    found |= {"time": [1.0, 2.0, 3.0], "best_time": 2.0, "best_loss": 0.3, "last_loss": 0.4}
+    found |= {"early_stopping_gain": 0.25, "converged": True, "best_score": 0.9, "last_score": 0.8}
+    results = {"curves": found, "score": describe_score("classification", "y")}
+    assert curves(results).see.endswith("leaves 0.3 instead of 0.4 at convergence, 25.0 % less.")
+    found |= {"best_score": 0.167, "last_score": 0.2, "converged": False}
+    assert (
+        "0.4 at the last time shown, 25.0 % less (while the accuracy goes the other way"
+        in curves(results).see
+    )
+    found["early_stopping_gain"] = 0.0
+    assert "lower that loss by less than 1 %" in curves(results).see
 
 
 def test_numbers_in_sentences() -> None:

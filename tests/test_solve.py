@@ -1,5 +1,7 @@
 """Factorisations: right, in float64 whatever comes in, and never silently wrong."""
 
+import inspect
+
 import hypothesis
 import hypothesis.strategies as st
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from ntkit import KernelPair
 from ntkit.errors import InputError, NumericalError
 from ntkit.solve import Eigen, cholesky, eigendecomposition
 from ntkit.solve.arrays import cross_kernel, finite_array, non_negative, symmetric_kernel
@@ -75,6 +78,13 @@ def test_a_singular_kernel_is_found_out_also_when_its_last_pivot_rounds_to_a_pos
     x[20] = x[3]
     with pytest.raises(NumericalError, match="not positive definite"):
         cholesky(x @ x.T)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_kernel_that_float32_cannot_tell_from_a_singular_one_is_refused(seed):
+    x = np.random.default_rng(seed).normal(size=(4, 3))
+    with pytest.raises(NumericalError, match="not positive definite"):
+        cholesky((x @ x.T).astype(np.float32))
 
 
 def test_a_failure_can_be_inspected():
@@ -165,6 +175,10 @@ def test_bad_arrays_are_named():
         finite_array(np.nan, "y")
     with pytest.raises(InputError, match="y has dtype complex128; expected real"):
         finite_array([1j], "y")
+    with pytest.raises(InputError, match=r"y is a function; call it on the data"):
+        inspect.unwrap(finite_array)(np.sin, "y")  # past the checked annotations
+    with pytest.raises(InputError, match=r"k is a pair of kernels; pass one of them, its \.ntk or \.nngp"):
+        inspect.unwrap(symmetric_kernel)(KernelPair(np.eye(2), np.eye(2)), "k")
     with pytest.raises(InputError, match="y is not an array"):
         finite_array([[1.0], [1.0, 2.0]], "y")
     with pytest.raises(InputError, match=r"k has shape \(2, 3\); expected \(n, n\)"):

@@ -11,13 +11,15 @@ from ntkit import datasets
 from ntkit.datasets import Table
 from ntkit.errors import InputError, NumericalError
 from ntkit.predict import kernel_regression
-from ntkit.study import Options, preprocessing, run, write_study
+from ntkit.study import Options, baselines, preprocessing, run, summary, write_study
 from ntkit.study.examples import scale
 from ntkit.study.finite import train
+from ntkit.study.folder import check_npz_place, write_npz
 from ntkit.study.infinite import likeliest_noise
 from ntkit.study.kernels import check_finite, check_memory, compute, symmetric
-from ntkit.study.network import at_width, build, choose_network, fitting_shape
+from ntkit.study.network import Network, at_width, build, check_gaussian, choose_network, fitting_shape
 from ntkit.study.report import render
+from ntkit.study.report.figures import panels
 from ntkit.study.split import split, stratified_order
 
 
@@ -141,6 +143,80 @@ def test_a_singular_kernel_is_said_and_mended(tmp_path) -> None:
     assert "is singular to rounding" in render(results)
 
 
+def homes(path, rows: int = 200) -> None:
+    """A table with missing cells in which 20 rows repeat others with different targets."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "area": rng.uniform(30, 200, rows).round(1),
+            "rooms": rng.integers(1, 5, rows).astype(float),
+            "city": rng.choice(["Rome", "Oslo", "Lima"], rows),
+            "heating": rng.choice(["gas", "oil"], rows),
+        }
+    )
+    price = (100 * frame.area + 1000 * frame.rooms + rng.normal(0, 2500, rows)).round(0)
+    frame.loc[rng.choice(rows, 15, False), "rooms"] = np.nan
+    frame.loc[rng.choice(rows, 12, False), "city"] = None
+    frame.iloc[-20:] = frame.iloc[:20].to_numpy()
+    frame.assign(price=price).to_csv(path, index=False)
+
+
+def test_a_singular_kernel_does_not_determine_convergence(tmp_path, capsys) -> None:
+    homes(tmp_path / "homes.csv")
+    options = Options(str(tmp_path / "homes.csv"), "mlp", {"depth": "3", "act": "erf"}, "price")
+    results, _ = run(options)
+    kernel, line = results["kernels"]["ntk"], results["methods"][0]
+    assert kernel["singular"]
+    assert kernel["condition"] is None
+    assert line["test"]["score"] > 1e5  # rounding
+    assert not line["determined"]
+    assert not results["curves"]["converged"]
+    assert results["lead"] == "ntk_ridge"
+    page, made = render(results), panels(results)
+    assert "not determined: the kernel is singular" in page
+    assert "<dt>NTK at convergence</dt>" not in page
+    assert "<dt>NTK with ridge</dt>" in page
+    assert "condition number" not in page
+    assert "at the last time shown" in made["curves"].see
+    assert "convergence" not in made["curves"].see
+    drawn = [x for trace in made["scores"].figure.data for x in trace.x]
+    assert len(drawn) == 4
+    assert max(drawn) < 20_000
+    summary(results, tmp_path)
+    said = capsys.readouterr().out
+    assert "not determined: the kernel is singular" in said
+    assert "condition number" not in said
+    assert f"{line['test']['score']:,.0f}" not in said
+
+
+def test_what_is_said_of_a_finite_network(iris, tmp_path, capsys) -> None:
+    predicted, real = iris[0]["methods"][3:5]
+    assert (predicted["name"], real["name"]) == ("predicted after 60 steps", "network of width 512")
+    assert predicted["test"]["score"] == iris[0]["finite"]["predicted_test_score"][-1]
+    assert real["test"]["score"] == iris[0]["finite"]["test_score"][-1]
+    summary(iris[0], tmp_path)
+    assert "% of the way that training has moved them" in capsys.readouterr().out
+    assert "predicted after 60 steps" in render(iris[0])
+
+
+def test_support_vectors_of_a_regression_are_tuned_in_epsilon_too() -> None:
+    def peak(trial: tuple[float, ...]) -> float:
+        return -(np.log10(trial[0] / 100) ** 2) - np.log10(trial[1] / 0.2) ** 2 - abs(trial[2] - 0.01)
+
+    scores = baselines.search_regression(peak)
+    assert max(scores, key=lambda trial: scores[trial]) == (100.0, 0.2, 0.01)
+    assert len(scores) <= baselines.TRIALS
+    assert (1000.0, 1.0, 0.1) in scores
+    assert (1000.0, 1.0, 0.3) not in scores
+    x = np.random.default_rng(0).normal(size=(120, 2))
+    y = np.sin(2 * x[:, 0])
+    done: list[float] = []
+    model, chosen = baselines.tuned_svm(x, y / y.std(), "regression", 0, done.append)
+    assert model.epsilon == chosen["epsilon"] < 0.1
+    assert chosen["cross_validated_r2"] > 0.9
+    assert len(done) <= baselines.TRIALS
+
+
 def test_noise_has_the_largest_marginal_likelihood() -> None:
     from ntkit.predict import posterior
     from ntkit.solve import eigendecomposition
@@ -173,6 +249,17 @@ def test_a_class_with_two_examples_trains_one_and_tests_one() -> None:
         rows = split(data, None, None, seed, large=False)
         assert set(y[rows.train]) == set(y[rows.test]) == {0, 1, 2}
         assert not set(rows.train) & set(rows.test)
+
+
+def test_the_number_that_is_not_given_is_what_is_left() -> None:
+    for n_train, n_test, found in (
+        (140, None, (140, 10)),
+        (149, None, (149, 1)),
+        (None, 140, (10, 140)),
+        (30, None, (30, 37)),
+    ):
+        rows = split(datasets.load("iris"), n_train, n_test, 0, large=False)
+        assert (len(rows.train), len(rows.test)) == found
 
 
 def test_preprocessing_never_sees_test_rows() -> None:
@@ -339,6 +426,33 @@ def test_bad_cells_are_located(tmp_path) -> None:
         datasets.load(tmp_path / "d.npz")
 
 
+def test_numbers_too_large_to_be_squared_are_located(tmp_path) -> None:
+    x, y = np.ones((4, 3)), np.arange(4.0)
+    x[2, 1] = -1e200
+    np.savez(tmp_path / "d.npz", x=x, y=y)
+    with refused("x holds -1e.200 at row 2, column 1 .* too large to be squared"):
+        datasets.load(tmp_path / "d.npz")
+    np.savez(tmp_path / "d.npz", x=np.ones((4, 3)), y=1e200 * y)
+    with refused("y holds 1e.200 at row 1 .* too large to be squared"):
+        datasets.load(tmp_path / "d.npz")
+    np.savez(tmp_path / "d.npz", x=1e30 * np.eye(4, dtype=np.float32), y=y)
+    assert datasets.load(tmp_path / "d.npz").is_table
+    frame = pd.DataFrame({"a": [1.0, 2.0, 3e200, 4.0], "y": y})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with refused(r"3e\+200 in row 2 \(line 4 of the file\), column 'a': too large to be squared"):
+        datasets.load(tmp_path / "t.csv", target="y")
+    frame.to_parquet(tmp_path / "t.parquet")
+    with refused(r"3e\+200 in row 2, column 'a': too large to be squared"):
+        datasets.load(tmp_path / "t.parquet", target="y")
+
+
+def test_text_that_is_not_utf8_gets_a_remedy(tmp_path) -> None:
+    for header, cell in (("größe", "a"), ("a", "größe")):
+        (tmp_path / "t.csv").write_bytes(f"{header},y\n{cell},1\n{cell},2\n".encode("latin-1"))
+        with refused(r"t.csv: its text is not UTF-8; .* iconv -f latin1 -t utf-8 t.csv"):
+            datasets.load(tmp_path / "t.csv", target="y")
+
+
 @pytest.mark.parametrize(
     ("text", "match"),
     [
@@ -426,6 +540,10 @@ def test_bad_splits() -> None:
         split(datasets.load("iris"), 500, 2, 0, large=False)
     with refused("needs at least 3 and 1"):
         split(datasets.load("iris"), 2, 2, 0, large=False)
+    with refused("--train 150 leaves none of the 150 rows of 'iris' to test"):
+        split(datasets.load("iris"), 150, None, 0, large=False)
+    with refused("--test 150 leaves none of the 150 rows of 'iris' to train"):
+        split(datasets.load("iris"), None, 150, 0, large=False)
     given = np.array([False] * 9 + [True] * 2)
     kept = datasets.Dataset("d", "classification", data.x, y, class_names=("a", "b", "c"), given_test=given)
     with refused("class 'c' has no training example"):
@@ -447,9 +565,11 @@ def test_networks_that_do_not_fit(tmp_path) -> None:
         build("mlp", {"act": "rellu"})
     for text, match in (
         ("{", "is not JSON"),
-        ('{"layer": "Densee", "width": 3}', "Dense"),
-        ('{"layer": "Dense", "width": 3, "wstd": 1}', "w_std"),
-        ('{"layer": "Dense", "width": 3, "w_std": -1}', "w_std"),
+        ('{"layer": "Densee", "width": 3}', "net.json: .*Dense"),
+        ('{"layer": "Dense", "width": 3, "wstd": 1}', "net.json: .*w_std"),
+        ('{"layer": "Dense", "width": 3, "w_std": -1}', "net.json: .*w_std"),
+        ('{"layer": "Dense", "width": "three"}', "net.json: "),
+        ('{"layer": "Conv", "channels": 3, "size": 3}', "net.json"),
         ("[1]", "must hold an object"),
     ):
         (tmp_path / "net.json").write_text(text)
@@ -464,10 +584,34 @@ def test_networks_that_do_not_fit(tmp_path) -> None:
         at_width(nk.Dense(4) >> nk.Relu(), 8, 2)
 
 
+@pytest.mark.parametrize(
+    ("last", "gaussian"),
+    [
+        (nk.Dense(1), True),
+        (nk.Dense(1) >> nk.Dropout(0.9), False),
+        (nk.Relu(), False),
+        (nk.Relu() >> nk.Dense(3), True),
+        (nk.Residual(nk.Dense(1) >> nk.Relu() >> nk.Dense(1)), True),
+        (nk.Dense(1) >> nk.Erf(), False),
+    ],
+)
+def test_outputs_must_be_gaussian(last, gaussian) -> None:
+    network = Network("own", nk.Dense(1) >> last, (4,))
+    if gaussian:
+        check_gaussian(network, "own.json")
+    else:
+        with refused(
+            "outputs of the network 'own.json' are not Gaussian.*end the network with a Dense layer"
+        ):
+            check_gaussian(network, "own.json")
+
+
 def test_numbers_of_options() -> None:
     for name in ("train", "test", "finite", "steps"):
         with refused(f"--{name} must be at least 1"):
             Options("iris", **{name: 0})
+    with refused("--steps 20 is for the finite network: pass --finite WIDTH"):
+        Options("iris", steps=20)
     with refused("--seed must lie between"):
         Options("iris", seed=-1)
     with refused("--dtype must be float32 or float64"):
@@ -496,6 +640,28 @@ def test_a_failed_study_leaves_nothing_behind(tmp_path, monkeypatch) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_one_message(tmp_path, monkeypatch) -> None:
+    options = Options("iris", net_options={"depth": "1"}, train=20, test=10)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("ntkit.study.folder.np.savez", full)
+    with refused("--out .*out cannot be written: no space left on device"):
+        write_study(options, tmp_path / "out")
+    with refused("--out .*k.npz cannot be written: no space left on device"):
+        write_npz(tmp_path / "k.npz", {})
+    monkeypatch.setattr("ntkit.study.folder.Path.write_bytes", full)
+    monkeypatch.setattr(
+        "ntkit.study.kernels.compute", lambda *_, **__: pytest.fail("computed before the place was tried")
+    )
+    with refused("cannot be written"):
+        write_study(options, tmp_path / "out")
+    with refused("cannot be written"):
+        check_npz_place(tmp_path / "k.npz")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_what_stands_in_the_way(tmp_path) -> None:
     options = Options("iris", net_options={"depth": "1"}, train=20, test=10)
     place = tmp_path / "out"
@@ -509,7 +675,7 @@ def test_what_stands_in_the_way(tmp_path) -> None:
         write_study(options, place, overwrite=True)
     with refused("is a file or a link"):
         write_study(options, place / "thesis.tex")
-    with refused("not a folder that you may write to"):
+    with refused("cannot be written: not a directory"):
         write_study(options, place / "thesis.tex" / "below")
     assert sorted(p.name for p in place.iterdir()) == [
         "kernel.npz",

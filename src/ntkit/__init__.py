@@ -1,5 +1,8 @@
 """ntkit: the toolkit of the neural tangent kernel."""
 
+import importlib
+from types import ModuleType
+
 from ntkit import activations, errors, kernels, layers, zoo
 from ntkit.activations import *  # noqa: F403
 from ntkit.kernel_fn import KernelFn, kernel_fn
@@ -10,6 +13,20 @@ from ntkit.sampling import SampledKernel, sample
 from ntkit.spec import from_spec, to_spec
 
 __version__ = "0.1.0"
+
+# Imported when first asked for: `nk.predict` takes SciPy along, which a kernel does not need.
+_ON_DEMAND = ("analysis", "predict", "solve", "testing")
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in _ON_DEMAND:
+        return importlib.import_module(f"ntkit.{name}")
+    raise AttributeError(f"module 'ntkit' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_ON_DEMAND})
+
 
 __all__ = [
     "errors",

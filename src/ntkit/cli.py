@@ -119,7 +119,9 @@ def study(
     test: Annotated[int | None, typer.Option(help="How many rows to test on.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of the split and of the finite network.")] = 0,
     finite: Annotated[int | None, typer.Option(help="Also train a real network of this width.")] = None,
-    steps: Annotated[int, typer.Option(help="Gradient steps of the real network.")] = 500,
+    steps: Annotated[
+        int | None, typer.Option(help="Gradient steps of the real network; default: 500.")
+    ] = None,
     dtype: Annotated[
         str | None, typer.Option(help="float32 or float64; default: float64 for vectors, float32 for images.")
     ] = None,

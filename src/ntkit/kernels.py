@@ -150,6 +150,7 @@ def moments_by_layer(
     Raises:
         InputError: The data are not usable.
         NoClosedFormError: Second moments do not determine this network's kernel.
+        NumericalError: A kernel overflows in this dtype.
 
     Example:
         >>> import numpy as np, ntkit as nk
@@ -166,7 +167,10 @@ def moments_by_layer(
     with jax.enable_x64(dtype == np.float64):
         numbers = _numbers(range(len(x1)), range(len(x2)), symmetric)
         steps = reference.by_layer(net, x1, x2, *numbers)
-        return [(name, KernelPair(*map(np.asarray, pair))) for name, pair in steps]
+        found = [(name, KernelPair(*map(np.asarray, pair))) for name, pair in steps]
+    for _, pair in found:
+        _check_finite(net, pair)
+    return found
 
 
 def _compute(
@@ -277,15 +281,20 @@ def _cut(x: np.ndarray, start: int, count: int) -> np.ndarray:
 
 
 def _in_dtype(x: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:
-    """Convert a batch, refusing one whose squared norms overflow."""
-    limit = float(np.finfo(dtype).max) ** 0.5 / (4 * math.prod(x.shape[1:]))
-    largest = float(np.max(np.abs(x))) if x.size else 0.0
-    if largest > limit:
-        row = np.unravel_index(np.argmax(np.abs(x)), x.shape)[0]
-        raise InputError(
-            f"{name}: row {row} holds {largest:.3g}, whose square overflows {np.dtype(dtype).name}; "
-            "scale the data, or use dtype=float64"
-        )
+    """Convert a batch, refusing one with a row whose squared norm overflows, or vanishes though the row does not."""
+    info = np.finfo(dtype)
+    largest = np.max(np.abs(x), axis=tuple(range(1, x.ndim)), initial=0).astype(np.float64)
+    # Below, the mean of squares has digits left; above, sums of squares and products have room.
+    low = 1e3 * (float(info.tiny) * math.prod(x.shape[1:])) ** 0.5
+    high = float(info.max) ** 0.5 / (4 * math.prod(x.shape[1:]))
+    for wrong, what in ((largest > high, "overflows"), ((largest > 0) & (largest < low), "underflows")):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            remedy = "" if dtype == np.float64 else ", or use dtype=float64"
+            raise InputError(
+                f"{name}: row {row} holds {largest[row]:.3g}, whose square {what} {np.dtype(dtype).name}; "
+                f"scale the data{remedy}"
+            )
     return x.astype(dtype, copy=False)
 
 
@@ -295,6 +304,12 @@ def check_network(net: Any) -> None:
         raise InputError(
             f"expected a network such as nk.Dense(512) >> nk.Relu() >> nk.Dense(1), found {type(net).__name__}"
         )
+    for path, leaf in jax.tree.leaves_with_path(net):
+        if np.ndim(leaf) > 0:
+            raise InputError(
+                f"net{jax.tree_util.keystr(path)} is shaped {np.shape(leaf)}: a hyperparameter is one number; use jax.vmap "
+                "for the kernels of several networks"
+            )
 
 
 def _check_finite(net: Layer, pair: tuple) -> None:
@@ -310,8 +325,9 @@ def _check_finite(net: Layer, pair: tuple) -> None:
                 "weights). Remedy: freeze all weights below it (w_lr=0, b_lr=0), ask for nk.nngp, or use Erf with a large b"
             )
         raise NumericalError(
-            f"the {name} is not finite at {place}: it overflows {k.dtype.name}; use dtype=float64, a smaller w_std, or "
-            "scale the data"
+            f"the {name} is not finite at {place}: it overflows {k.dtype.name}; "
+            + ("" if k.dtype == np.float64 else "use dtype=float64, ")
+            + "use a smaller w_std, or scale the data"
         )
 
 

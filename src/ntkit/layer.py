@@ -40,19 +40,30 @@ def concrete(value: Any) -> bool:
     )
 
 
+def is_number(value: Any) -> bool:
+    """Whether a field holds one real number, or stands for one in a trace; an array of several would broadcast."""
+    if isinstance(value, (int, float)):
+        return True
+    real = (
+        isinstance(value, (np.generic, np.ndarray, jax.Array, jax.ShapeDtypeStruct))
+        and value.dtype.kind in "fiu"
+    )
+    return real and np.ndim(value) == 0
+
+
 def check_range(
     layer: "Layer", name: str, low: float = -math.inf, high: float = math.inf, *, open_high: bool = False
 ):
     """Raise `InputError` unless the field `name` lies in [low, high]; tracers pass."""
     value = getattr(layer, name)
+    if not is_number(value):
+        raise InputError(f"{type(layer).__name__}: {name} must be a number, found {value!r}")
     if not concrete(value):
-        if isinstance(value, (str, bytes, type(None), list, dict)):
-            raise InputError(f"{type(layer).__name__}: {name} must be a number, found {value!r}")
         return
-    array = np.asarray(value, dtype=float)
-    inside = np.all(array >= low) and np.all(array < high if open_high else array <= high)
-    if not (inside and np.all(np.isfinite(array))):
-        bounds = f"[{low:g}, {high:g}" + (")" if open_high else "]")
+    number = float(value)
+    if not (low <= number and (number < high if open_high else number <= high) and math.isfinite(number)):
+        bounds = ("(" if low == -math.inf else "[") + f"{low:g}, {high:g}"
+        bounds += ")" if open_high or high == math.inf else "]"
         raise InputError(f"{type(layer).__name__}: {name} must lie in {bounds}, found {value}")
 
 
@@ -109,6 +120,10 @@ class Layer(eqx.Module):
 
     def __rshift__(self, other: "Layer") -> "Serial":
         """`a >> b`: first `a`, then `b`."""
+        if not isinstance(other, Layer):
+            raise InputError(
+                f"{type(self).__name__} >> {other!r}: expected a layer; wrap a function in nk.Elementwise"
+            )
         return Serial((*stages(self), *stages(other)))
 
 
@@ -125,6 +140,11 @@ def plan(layer: Layer, after: Need) -> list[Need]:
     return needs[::-1]
 
 
+def as_layers(value: Any) -> Any:
+    """Several layers as a tuple; what is none of these is left to `children` to refuse."""
+    return tuple(value) if isinstance(value, (list, tuple)) else (value,)
+
+
 def children(layer: Layer, name: str) -> None:
     """Raise `InputError` unless the field `name` is a nonempty tuple of layers."""
     value = getattr(layer, name)
@@ -135,7 +155,7 @@ def children(layer: Layer, name: str) -> None:
             raise InputError(
                 f"{type(layer).__name__}: {child.__name__} is a class; write {child.__name__}(…)"
             )
-        if isinstance(child, (str, int, float)) or child is None:
+        if not isinstance(child, Layer):
             raise InputError(f"{type(layer).__name__}: {name} must be layers, found {child!r}")
 
 
@@ -152,7 +172,7 @@ class Serial(Layer):
         3
     """
 
-    layers: tuple[Layer, ...] = eqx.field(converter=tuple)
+    layers: tuple[Layer, ...] = eqx.field(converter=as_layers)
 
     def __check_init__(self):
         """Refuse an empty stack and things that are not layers."""

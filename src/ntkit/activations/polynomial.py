@@ -13,7 +13,7 @@ from jaxtyping import Array
 from ntkit.activations.activation import Activation
 from ntkit.activations.separation import deviations, mirrored, shortfall
 from ntkit.errors import InputError
-from ntkit.layer import Hyperparameter, concrete
+from ntkit.layer import Hyperparameter, concrete, is_number
 from ntkit.moments import BivariateNormal
 
 Powers: TypeAlias = tuple[Hyperparameter, ...]
@@ -228,9 +228,7 @@ class Polynomial(PowerSeries):
                 f"Polynomial: coefficients must be 1 to {HIGHEST_DEGREE + 1} numbers in ascending powers, found {count}"
             )
         for power, value in enumerate(self.coefficients):
-            if isinstance(value, (str, bytes, type(None), list, tuple, dict)) or (
-                concrete(value) and not np.all(np.isfinite(np.asarray(value)))
-            ):
+            if not is_number(value) or (concrete(value) and not np.isfinite(value)):
                 raise InputError(
                     f"Polynomial: coefficients[{power}] must be a finite number, found {value!r}"
                 )

@@ -124,9 +124,10 @@ def target_power(kernel: ArrayLike | Eigen, y: ArrayLike) -> TargetPower:
     n = len(eigen.values)
     if targets.ndim not in (1, 2) or len(targets) != n:
         raise InputError(f"y has shape {targets.shape}; expected ({n},) or ({n}, outputs).")
-    modes = eigen.vectors.T @ targets.reshape(n, -1)
+    largest = float(np.abs(targets).max(initial=0.0))
+    if largest == 0:
+        raise InputError("y is zero everywhere: it has no power to share out among the modes.")
+    modes = eigen.vectors.T @ (targets.reshape(n, -1) / largest)
     power = np.sum(modes**2, axis=1)
     total = float(power.sum())
-    if total == 0:
-        raise InputError("y is zero everywhere: it has no power to share out among the modes.")
     return TargetPower(power / total, np.cumsum(power) / total)

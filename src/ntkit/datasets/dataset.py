@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
+LARGEST = 1e140  # the largest number that a data set may hold: sums of squares of larger ones leave float64
+
 
 @dataclass(frozen=True)
 class Table:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ntkit.datasets.dataset import Dataset, Table
+from ntkit.datasets.dataset import LARGEST, Dataset, Table
 from ntkit.datasets.target import code_target
 from ntkit.errors import InputError
 
@@ -79,14 +79,15 @@ def _as_table(x: np.ndarray) -> Table | np.ndarray:
 
 
 def checked_examples(x: np.ndarray, name: str) -> np.ndarray:
-    """``x`` as floats of rank 2 or more, finite and not empty.
+    """``x`` as floats of rank 2 or more, not empty, finite and not too large to be squared.
 
     Args:
         x: (rows,), (rows, columns) or (rows, …positions, channels), any real numeric type.
         name: what messages call it.
 
     Raises:
-        InputError: it is not numeric, has no rows or no axis, or holds NaN or infinity (the message says where).
+        InputError: it is not numeric, has no rows or no axis, or holds NaN, infinity or a number beyond 1e140
+            (the message says where).
     """
     if not (np.issubdtype(x.dtype, np.integer) or np.issubdtype(x.dtype, np.floating) or x.dtype == bool):
         raise InputError(f"{name} has type {x.dtype}: real numbers are needed")
@@ -98,17 +99,25 @@ def checked_examples(x: np.ndarray, name: str) -> np.ndarray:
     if x.size == 0:
         raise InputError(f"{name} has shape {x.shape}: it is empty")
     x = x.astype(x.dtype if x.dtype in (np.float32, np.float64) else np.float64)
-    bad = np.argwhere(~np.isfinite(x))
-    if len(bad):
-        row, *rest = (int(i) for i in bad[0])
-        where = {0: "", 1: f", column {rest[0] if rest else ''}"}.get(
-            len(rest), f", column (pixel, channel) {tuple(rest)}"
-        )
-        raise InputError(
-            f"{name} holds {x[tuple(bad[0])]} at row {row}{where} (counted from 0), {len(bad)} such value(s) in all: "
-            "remove the rows or fill the values in"
-        )
+    limit = min(LARGEST, float(np.finfo(x.dtype).max))
+    for wrong, remedy in (
+        (~np.isfinite(x), "remove the rows or fill the values in"),
+        (np.abs(x) > limit, f"too large to be squared; scale the values, to below {LARGEST:.0e}"),
+    ):
+        bad = np.argwhere(wrong)
+        if len(bad):
+            raise InputError(
+                f"{name} holds {x[tuple(bad[0])]} at {_place(bad[0])} (counted from 0), {len(bad)} such value(s) in "
+                f"all: {remedy}"
+            )
     return x[:, None] if x.ndim == 1 else x
+
+
+def _place(index: np.ndarray) -> str:
+    row, *rest = (int(i) for i in index)
+    if len(rest) > 1:
+        return f"row {row}, column (pixel, channel) {tuple(rest)}"
+    return f"row {row}, column {rest[0]}" if rest else f"row {row}"
 
 
 def _targets(arrays: dict[str, np.ndarray], x_name: str, y_name: str, path: Path) -> np.ndarray:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ntkit.datasets.dataset import Dataset, Table
+from ntkit.datasets.dataset import LARGEST, Dataset, Table
 from ntkit.datasets.target import code_target
 from ntkit.errors import InputError
 from ntkit.spec import nearest
@@ -24,7 +24,7 @@ def load_table(path: Path, target: str | None, task: str | None) -> Dataset:
 
     Raises:
         InputError: the file cannot be read, the target is not named or not there, no row or no column is left, or a
-            cell of a numeric column is NaN or infinite.
+            cell of a numeric column is NaN, infinite or too large to be squared.
     """
     frame = read_frame(path)
     columns = [str(c) for c in frame.columns]
@@ -67,11 +67,12 @@ def read_frame(path: Path) -> Any:
                 na_values=MISSING,
                 skipinitialspace=True,
             )
-    except (
-        OSError,
-        ValueError,
-        UnicodeError,
-    ) as error:  # pandas' parser errors and pyarrow's are ValueErrors
+    except UnicodeError as error:
+        raise InputError(
+            f"cannot read {path}: its text is not UTF-8; save it as UTF-8, where it is Latin-1 for example with "
+            f"iconv -f latin1 -t utf-8 {path.name} > utf8.csv"
+        ) from error
+    except (OSError, ValueError) as error:  # pandas' parser errors and pyarrow's are ValueErrors
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise InputError(
             f"cannot read {path}: {(reason or 'it is damaged').splitlines()[0].lower()}"
@@ -87,27 +88,30 @@ def column_values(column: Any, path: Path) -> np.ndarray:
     """A column as floats (NaN where missing), or as text objects (None where missing).
 
     Raises:
-        InputError: a cell of a numeric column is NaN or infinite.
+        InputError: a cell of a numeric column is NaN, infinite or too large to be squared.
     """
     import pandas as pd
 
     missing = column.isna().to_numpy()
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        bad = np.isinf(numbers)
+        bad = np.abs(numbers) > LARGEST
     else:
         cells = zip(column, missing, strict=True)
         text = np.array([None if absent else str(cell).strip() for cell, absent in cells], dtype=object)
         numbers = np.asarray(pd.to_numeric(text, errors="coerce"), dtype=np.float64)
-        bad = np.array([cell is not None and cell.lower().lstrip("+-") in NOT_FINITE for cell in text])
+        named = [cell is not None and cell.lower().lstrip("+-") in NOT_FINITE for cell in text]
+        bad = np.array(named) | (np.abs(numbers) > LARGEST)
         if np.any(np.isnan(numbers) & ~missing & ~bad) or missing.all():
             return text
     if bad.any():
         row = int(np.argmax(bad))
         line = "" if path.suffix.lower() == ".parquet" else f" (line {row + 2} of the file)"
+        remedy = "leave the cell empty where a value is missing, or remove the row"
+        if np.isfinite(numbers[row]):
+            remedy = f"too large to be squared; scale the column, to below {LARGEST:.0e}"
         raise InputError(
-            f"{path.name} holds {column.iloc[row]} in row {row}{line}, column {column.name!r}: "
-            "leave the cell empty where a value is missing, or remove the row"
+            f"{path.name} holds {column.iloc[row]} in row {row}{line}, column {column.name!r}: {remedy}"
         )
     return numbers
 

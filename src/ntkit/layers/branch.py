@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.errors import InputError
-from ntkit.layer import Layer, Params, Shape, children
+from ntkit.layer import Layer, Params, Shape, as_layers, children
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 from ntkit.moments.grid import sum_of_list
@@ -101,7 +101,7 @@ class Sum(Layer):
         (3, 3)
     """
 
-    branches: tuple[Layer, ...] = eqx.field(converter=tuple)
+    branches: tuple[Layer, ...] = eqx.field(converter=as_layers)
 
     def __check_init__(self):
         """Check the branches."""
@@ -142,7 +142,7 @@ class Product(Layer):
         (3, 3)
     """
 
-    branches: tuple[Layer, ...] = eqx.field(converter=tuple)
+    branches: tuple[Layer, ...] = eqx.field(converter=as_layers)
 
     def __check_init__(self):
         """Check the branches."""
@@ -185,7 +185,7 @@ class Concat(Layer):
         (3, 3)
     """
 
-    branches: tuple[Layer, ...] = eqx.field(converter=tuple)
+    branches: tuple[Layer, ...] = eqx.field(converter=as_layers)
 
     def __check_init__(self):
         """Check the branches."""
@@ -213,7 +213,7 @@ class Concat(Layer):
 def one_layer(layer: Layer, name: str) -> None:
     """Raise `InputError` unless the field `name` is a layer."""
     value = getattr(layer, name)
-    if isinstance(value, (tuple, list, str, int, float)) or value is None:
+    if not isinstance(value, Layer):
         raise InputError(
             f"{type(layer).__name__}: {name} must be one layer, found {value!r}; join layers with >>"
         )

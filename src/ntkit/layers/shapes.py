@@ -6,6 +6,10 @@ from ntkit.layer import Shape
 
 def channels_of(shape: Shape, who: str) -> int:
     """The last extent of an example's shape, or `InputError`."""
+    if not isinstance(shape, tuple | list) or any(n is not None and n < 1 for n in shape):
+        raise InputError(
+            f"{who}: the shape of one example is a tuple such as (8,) or (32, 32, 3), found {shape!r}"
+        )
     if not shape or shape[-1] is None:
         raise InputError(
             f"{who}: needs examples shaped (…, channels) with a known number of channels, found {shape}"

@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
-from ntkit.errors import InputError
+from ntkit.errors import InputError, NumericalError
 from ntkit.predict.gradient_flow import gradient_flow
+from ntkit.predict.posterior import NEGATIVE
 from ntkit.predict.training_curve import TrainingCurve
 from ntkit.solve.arrays import Numbers, cross_kernel, finite_array, symmetric_kernel
 from ntkit.solve.eigen import Eigen
@@ -93,12 +94,19 @@ class Ensemble:
 
         Raises:
             InputError: a shape is wrong, or a time is negative or NaN.
+            NumericalError: a variance is negative beyond rounding.
         """
         weights = self._weights(times, ntk_test_train)
         cross = cross_kernel(nngp_test_train, len(self.nngp), "nngp_test_train")
         prior = finite_array(nngp_test_diag, "nngp_test_diag")
         _expect_rows(weights, cross, prior)
-        return np.maximum(prior + np.sum(weights * (weights @ self.nngp - 2 * cross), axis=-1), 0.0)
+        variance = prior + np.sum(weights * (weights @ self.nngp - 2 * cross), axis=-1)
+        if (variance < -NEGATIVE * np.max(np.abs(prior))).any():
+            raise NumericalError(
+                f"the variance of a test point is {variance.min():.3g}: the kernels of training and test points are not "
+                "those of one network, or too imprecise; compute them in float64."
+            )
+        return np.maximum(variance, 0.0)
 
     def _weights(self, times: Numbers, ntk_test_train: ArrayLike) -> Float64[np.ndarray, "*times m n"]:
         """Θ(x, X) Φ(t): what a residual at each training point adds to each test point."""

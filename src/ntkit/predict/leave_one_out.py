@@ -75,8 +75,9 @@ def choose_ridge(
         raise InputError("leave-one-out needs at least 2 training points; found 1.")
     values = eigen.non_negative_values()
     grid = _grid(ridges, eigen)
-    # (K + λI)⁻¹ exists, to working precision, where its smallest eigenvalue exceeds the rounding of its largest.
-    regular = values[-1] + grid > np.sqrt(len(values)) * np.finfo(np.float64).eps * (values[0] + grid)
+    # (K + λI)⁻¹ exists, to working precision, where its smallest eigenvalue exceeds the rounding of its entries.
+    own = np.sqrt(len(values)) * np.finfo(np.float64).eps * (values[0] + grid)
+    regular = values[-1] + grid >= np.maximum(eigen.noise, own)
     if not regular.any():
         raise NumericalError(
             f"no ridge of the grid makes the kernel regular: the largest is {grid.max():.3g}, the largest eigenvalue "

@@ -109,7 +109,7 @@ def kernel_regression(
             k_train_train, ridge=ridge, max_relative_jitter=max_relative_jitter, min_rcond=ACCURATE
         )
         coefficients, missed = _solve(kernel, factor, targets)
-    if missed > RESIDUAL:
+    if not missed <= RESIDUAL:
         raise NumericalError(
             f"the solution misses its targets by {missed:.1g} of their size: the kernel is too ill-conditioned "
             f"(reciprocal condition number {factor.rcond:.1g}), and training points with nearly equal kernel rows have "

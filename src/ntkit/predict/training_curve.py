@@ -200,8 +200,8 @@ def _combine(
 def _finite(values: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     if not np.isfinite(values).all():
         raise NumericalError(
-            "gradient descent diverged beyond the range of float64: use fewer steps, or a learning rate below "
-            "largest_learning_rate(k_train_train)."
+            "the outputs leave the range of float64: scale the targets, or, where gradient descent diverges, use a learning "
+            "rate below largest_learning_rate(k_train_train)."
         )
     return values
 

@@ -1,5 +1,7 @@
 """Arrays as linear algebra takes them: float64, finite, of the right shape; with a message where they are not."""
 
+import math
+from numbers import Real
 from typing import TypeAlias
 
 import numpy as np
@@ -38,6 +40,8 @@ def finite_array(values: Numbers, name: str) -> Float64[np.ndarray, "..."]:
         array = np.asarray(values)
     except ValueError as error:  # nested lists of unequal lengths
         raise InputError(f"{name} is not an array: {error}") from error
+    if array.dtype.kind == "O" and callable(values):
+        raise InputError(f"{name} is a function; call it on the data, as in kernel_fn(x).ntk")
     if array.dtype.kind not in "fiub":
         raise InputError(f"{name} has dtype {array.dtype}; expected real numbers, as float64 or float32.")
     array = array.astype(np.float64, copy=False)
@@ -70,6 +74,8 @@ def symmetric_kernel(kernel: ArrayLike, name: str) -> Float64[np.ndarray, "n n"]
         Traceback (most recent call last):
         ntkit.errors.InputError: the kernel is not symmetric: entry (0, 1) is 1.0, entry (1, 0) is 0.0. ...
     """
+    if isinstance(kernel, tuple) and hasattr(kernel, "ntk"):
+        raise InputError(f"{name} is a pair of kernels; pass one of them, its .ntk or .nngp")
     array = finite_array(kernel, name)
     if array.ndim != 2 or array.shape[0] != array.shape[1] or array.size == 0:
         raise InputError(
@@ -128,6 +134,6 @@ def non_negative(value: float, name: str) -> float:
         Traceback (most recent call last):
         ntkit.errors.InputError: ridge is -1.0; expected a finite number of at least 0.
     """
-    if not (np.ndim(value) == 0 and np.isfinite(value) and value >= 0):
+    if not (isinstance(value, Real) and math.isfinite(value) and value >= 0):
         raise InputError(f"{name} is {value}; expected a finite number of at least 0.")
     return float(value)

@@ -13,6 +13,7 @@ from ntkit.solve.rounding import eigenvalue_noise, rounding_of
 
 # Below this reciprocal condition number the smallest pivot is rounding, whether or not it came out positive.
 SINGULAR = 10 * np.finfo(np.float64).eps
+DOUBLE = 2.0**-53
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -92,7 +93,8 @@ def cholesky(
     r"""Factorises K + ridge·I.
 
     The factorisation is in float64 whatever the dtype of the kernel. A matrix that is singular to working precision
-    is a failure, also where the last pivot happened to come out positive.
+    is a failure, also where the last pivot happened to come out positive. The precision of a float32 kernel is that of
+    float32: its smallest eigenvalue has to stand out from what rounding of the entries makes of zero.
 
     Args:
         kernel: (n, n) symmetric.
@@ -130,12 +132,15 @@ def cholesky(
     min_rcond = non_negative(min_rcond, "min_rcond") or np.finfo(np.float64).tiny
     limit = non_negative(max_relative_jitter, "max_relative_jitter") * scale
     jitter = 0.0
-    lower, rcond = _factor(matrix, ridge)
+    unit = rounding_of(kernel)
+    noise = eigenvalue_noise(matrix, unit)
+    # ‖K⁻¹‖₁ exceeds the inverse of the smallest eigenvalue, by √n at most.
+    least = noise / 2 if unit > DOUBLE else 0.0
+    lower, rcond = _factor(matrix, ridge, least)
     while rcond < min_rcond and jitter < limit:
         # The first step is what rounding can have taken from the smallest eigenvalue.
-        first = eigenvalue_noise(matrix, rounding_of(kernel))
-        jitter = min(limit, 10 * jitter if jitter else first)
-        lower, rcond = _factor(matrix, ridge + jitter)
+        jitter = min(limit, 10 * jitter if jitter else noise)
+        lower, rcond = _factor(matrix, ridge + jitter, least)
     success = bool(rcond >= min_rcond)
     message = "" if success and jitter == 0 else _explain(matrix, ridge, jitter, success)
     if throw and not success:
@@ -143,8 +148,10 @@ def cholesky(
     return Cholesky(lower, ridge, jitter, rcond, message, success)
 
 
-def _factor(matrix: Float64[np.ndarray, "n n"], shift: float) -> tuple[Float64[np.ndarray, "n n"], float]:
-    """L of K + shift·I, and the reciprocal condition number: 0 where there is no L."""
+def _factor(
+    matrix: Float64[np.ndarray, "n n"], shift: float, least: float
+) -> tuple[Float64[np.ndarray, "n n"], float]:
+    """L of K + shift·I, and the reciprocal condition number: 0 where there is no L, or ‖(K + shift·I)⁻¹‖₁ > 1/least."""
     shifted = np.array(matrix, order="F")
     shifted[np.diag_indices_from(shifted)] += shift
     norm = np.abs(shifted).sum(axis=0).max()
@@ -152,7 +159,7 @@ def _factor(matrix: Float64[np.ndarray, "n n"], shift: float) -> tuple[Float64[n
     if minor != 0:
         return lower, 0.0
     rcond, _ = lapack.dpocon(lower, norm, uplo="L")
-    return lower, float(rcond)
+    return lower, float(rcond) if rcond * norm >= least else 0.0
 
 
 def _explain(matrix: Float64[np.ndarray, "n n"], ridge: float, jitter: float, success: bool) -> str:

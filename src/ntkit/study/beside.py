@@ -25,14 +25,14 @@ def trained_beside(
     steps: int,
     seed: int,
     advance: Advance,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Train a network of the given width and lay its outputs beside the predicted ones.
 
     The prediction is that of gradient descent with the same steps on the infinite network's NTK, from the finite
     network's own initial outputs f₀; step k is time t = k · learning rate.
 
     Returns:
-        Its line of the table of methods, and its curves.
+        The lines of the table of methods: what was predicted for it, and what it reached; and its curves.
 
     Raises:
         InputError: The network has no width to set.
@@ -69,12 +69,17 @@ def trained_beside(
         for part, outputs, truth in (("train", on_train, examples.train), ("test", on_test, examples.test)):
             found[f"{prefix}{part}_loss"] = truth.loss(outputs).tolist()
             found[f"{prefix}{part}_score"] = [truth.score(o) for o in outputs]
-    line = method(
-        "finite", "finite", f"network of width {width}", f"a real network after {steps} steps of gradient descent",
-        examples.train.metrics(run.train[-1]), examples.test.metrics(run.test[-1]),
-        predicted_test_score=examples.test.score(expected_test[-1]),
-    )  # fmt: skip
-    return line, found
+    lines = [
+        method(id, kind, name, what, examples.train.metrics(on_train[-1]), examples.test.metrics(on_test[-1]))
+        for id, kind, name, what, on_train, on_test in (
+            ("predicted", "infinite", f"predicted after {steps} steps",
+             "what the infinite network says of the real one below, from the same initial outputs",
+             expected_train, expected_test),
+            ("finite", "finite", f"network of width {width}",
+             f"a real network after {steps} steps of gradient descent", run.train, run.test),
+        )
+    ]  # fmt: skip
+    return lines, found
 
 
 def _distance(measured: np.ndarray, predicted: np.ndarray) -> float:

@@ -1,10 +1,10 @@
 """The folder of a study: written beside its place and then renamed, so that it is whole or not there."""
 
 import json
-import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ PAGE, NUMBERS, KERNELS = "report.html", "results.json", "kernel.npz"
 
 
 def check_place(folder: Path, overwrite: bool) -> None:
-    """Refuse a place where a study must not be written.
+    """Refuse a place where a study must not or cannot be written; tries it, and leaves nothing behind.
 
     Args:
         folder: Where it shall stand.
@@ -25,6 +25,15 @@ def check_place(folder: Path, overwrite: bool) -> None:
     Raises:
         InputError: There is a file or a non-empty folder, or the folder above cannot be written.
     """
+    with _writing(folder):
+        _check_content(folder, overwrite)
+        above = folder.absolute().parent
+        while not above.exists():
+            above = above.parent
+        _try_to_write(above)
+
+
+def _check_content(folder: Path, overwrite: bool) -> None:
     if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
         raise InputError(f"--out {folder} is a file or a link: name a folder that does not exist yet")
     found = sorted(p.name for p in folder.iterdir()) if folder.is_dir() else []
@@ -37,11 +46,6 @@ def check_place(folder: Path, overwrite: bool) -> None:
         raise InputError(
             f"--out {folder} holds files that no study wrote, such as {foreign[0]}: choose another folder"
         )
-    above = folder.absolute().parent
-    while not above.exists():
-        above = above.parent
-    if not above.is_dir() or not os.access(above, os.W_OK):
-        raise InputError(f"--out {folder} cannot be written: {above} is not a folder that you may write to")
 
 
 def write(
@@ -57,9 +61,14 @@ def write(
         overwrite: Whether an earlier study there may be replaced.
 
     Raises:
-        InputError: As `check_place`.
+        InputError: As `check_place`, or the disk is full.
     """
     check_place(folder, overwrite)
+    with _writing(folder):
+        _write(folder, page, results, arrays)
+
+
+def _write(folder: Path, page: str, results: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
@@ -77,36 +86,47 @@ def write(
         shutil.rmtree(work, ignore_errors=True)
 
 
-def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    """Write an ``.npz`` file beside its place, then rename it.
+def check_npz_place(path: Path) -> None:
+    """Refuse a place where an ``.npz`` file cannot be written; tries it, and leaves nothing behind.
 
     Raises:
         InputError: The folder of ``path`` does not exist or cannot be written.
     """
-    if not path.absolute().parent.is_dir():
-        raise InputError(f"--out {path}: the folder {path.parent} does not exist")
+    with _writing(path):
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"--out {path}: the folder {path.parent} does not exist")
+        _try_to_write(path.absolute().parent)
+
+
+def write_npz(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """Write an ``.npz`` file beside its place, then rename it.
+
+    Raises:
+        InputError: As `check_npz_place`, or the disk is full.
+    """
+    check_npz_place(path)
+    with _writing(path), tempfile.TemporaryDirectory(prefix=".ntkit-", dir=path.absolute().parent) as work:
+        new = Path(work, "new.npz")
+        _save(new, arrays)
+        new.replace(path)
+
+
+@contextmanager
+def _writing(place: Path) -> Iterator[None]:
+    """Turn what the system says while ``place`` is looked at or written into one message."""
     try:
-        with tempfile.NamedTemporaryFile(
-            prefix=f".{path.name}-", suffix=".npz", dir=path.absolute().parent, delete=False
-        ) as file:
-            work = Path(file.name)
+        yield
     except OSError as error:
         raise InputError(
-            f"--out {path} cannot be written: {(error.strerror or 'unwritable').lower()}"
+            f"--out {place} cannot be written: {(error.strerror or 'unwritable').lower()}; name another place"
         ) from error
-    try:
-        _save(work, arrays)
-        work.chmod(0o666 & ~_umask())
-        work.replace(path)
-    finally:
-        work.unlink(missing_ok=True)
+
+
+def _try_to_write(above: Path) -> None:
+    """Write a little file in a new folder below ``above``, and remove both."""
+    with tempfile.TemporaryDirectory(prefix=".ntkit-", dir=above) as work:
+        Path(work, "trial").write_bytes(bytes(4096))
 
 
 def _save(path: Path, arrays: Mapping[str, Any]) -> None:
     np.savez(path, **arrays)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -34,9 +34,17 @@ def decompose(kernels: Kernels) -> Modes:
 
 
 def method(
-    id: str, kind: str, name: str, what: str, train: Numbers, test: Numbers, **chosen: float
+    id: str,
+    kind: str,
+    name: str,
+    what: str,
+    train: Numbers,
+    test: Numbers,
+    *,
+    determined: bool = True,
+    chosen: Numbers | None = None,
 ) -> Numbers:
-    """One line of the table of methods."""
+    """One line of the table of methods; its scores mean nothing where it is not ``determined``."""
     return {
         "id": id,
         "kind": kind,
@@ -44,37 +52,45 @@ def method(
         "what": what,
         "train": train,
         "test": test,
-        "chosen": chosen,
+        "determined": determined,
+        "chosen": chosen or {},
     }
 
 
 def at_convergence(
-    kernels: Kernels, examples: Examples
+    kernels: Kernels, modes: Modes, examples: Examples
 ) -> tuple[dict[str, Any], Float64[np.ndarray, "m outputs"], float]:
     """The infinite network after training to the end: its line of the table, its test outputs, and the jitter added.
+
+    A kernel that is singular to rounding does not determine it: what the modes lost in rounding add is not known.
 
     Raises:
         NumericalError: The kernel is singular beyond repair.
     """
     fit = kernel_regression(kernels.ntk_train, examples.train.coded, max_relative_jitter=JITTER)
     test = fit.predict(kernels.ntk_test)
+    determined = fit.factor.jitter == 0 and spectrum(modes.ntk).positive_definite
     line = method(
-        "ntk", "infinite", "NTK at convergence", "the infinite network trained to the end",
-        examples.train.metrics(fit.predict(kernels.ntk_train)), examples.test.metrics(test),
+        "ntk", "infinite", "NTK at convergence",
+        "the infinite network trained to the end" if determined else "not determined: the kernel is singular",
+        examples.train.metrics(fit.predict(kernels.ntk_train)), examples.test.metrics(test), determined=determined,
     )  # fmt: skip
     return line, test, fit.factor.jitter
 
 
-def with_ridge(kernels: Kernels, modes: Modes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The NTK with the ridge that leave-one-out chooses: its line of the table, and the losses along the ridge."""
+def with_ridge(
+    kernels: Kernels, modes: Modes, examples: Examples
+) -> tuple[dict[str, Any], Float64[np.ndarray, "m outputs"], dict[str, Any]]:
+    """The NTK with the ridge that leave-one-out chooses: its line, its test outputs, and the losses along the ridge."""
     choice = choose_ridge(modes.ntk, examples.train.coded)
     fit = kernel_regression(
         kernels.ntk_train, examples.train.coded, ridge=choice.ridge, max_relative_jitter=JITTER
     )
     test = fit.predict(kernels.ntk_test)
     line = method(
-        "ntk_ridge", "infinite", "NTK with ridge", "the same with a ridge chosen by leave-one-out",
-        examples.train.metrics(fit.predict(kernels.ntk_train)), examples.test.metrics(test), ridge=choice.ridge,
+        "ntk_ridge", "infinite", "NTK with ridge", "the infinite network with a ridge chosen by leave-one-out",
+        examples.train.metrics(fit.predict(kernels.ntk_train)), examples.test.metrics(test),
+        chosen={"ridge": choice.ridge},
     )  # fmt: skip
     regular = np.flatnonzero(np.isfinite(choice.losses))
     projected = kernels.ntk_test @ modes.ntk.vectors
@@ -90,7 +106,7 @@ def with_ridge(kernels: Kernels, modes: Modes, examples: Examples) -> tuple[dict
         "leave_one_out_score": examples.train.score(choice.predictions),
         "at_edge": choice.at_edge,
     }
-    return line, path
+    return line, test, path
 
 
 def bayesian(kernels: Kernels, modes: Modes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -102,7 +118,8 @@ def bayesian(kernels: Kernels, modes: Modes, examples: Examples) -> tuple[dict[s
     deviation = np.sqrt(variance + noise)
     line = method(
         "nngp", "infinite", "NNGP posterior", "the infinite network as a Bayesian model, noise by marginal likelihood",
-        examples.train.metrics(process.mean(kernels.nngp_train)), examples.test.metrics(test), noise_variance=noise,
+        examples.train.metrics(process.mean(kernels.nngp_train)), examples.test.metrics(test),
+        chosen={"noise_variance": noise},
     )  # fmt: skip
     found: dict[str, Any] = {
         "log_marginal_likelihood": process.log_marginal_likelihood,
@@ -135,8 +152,13 @@ def likeliest_noise(nngp: Eigen, targets: Float64[np.ndarray, "n outputs"]) -> f
     return float(grid[np.argmax(evidence)])
 
 
-def learning_curves(kernels: Kernels, modes: Modes, examples: Examples) -> dict[str, Any]:
-    """Losses and scores of training and test rows along gradient flow from an initial output of zero."""
+def learning_curves(
+    kernels: Kernels, modes: Modes, examples: Examples, *, determined: bool
+) -> dict[str, Any]:
+    """Losses and scores of training and test rows along gradient flow from an initial output of zero.
+
+    The last time is convergence where that is ``determined`` and no mode is slower than is waited for.
+    """
     values = modes.ntk.values
     slowest = max(float(values[-1]), SLOWEST * float(values[0]))
     times = np.geomspace(0.02 * len(values) / values[0], 5 * len(values) / slowest, TIMES)
@@ -155,6 +177,8 @@ def learning_curves(kernels: Kernels, modes: Modes, examples: Examples) -> dict[
         "best_score": scores[best],
         "last_score": scores[-1],
         "best_loss": float(test_loss[best]),
+        "last_loss": float(test_loss[-1]),
+        "converged": determined and float(values[-1]) >= slowest,
         "early_stopping_gain": float(1 - test_loss[best] / test_loss[-1]),
     }
 
@@ -182,7 +206,7 @@ def definiteness(eigen: Eigen) -> dict[str, Any]:
     return {
         "smallest": found.smallest,
         "largest": found.largest,
-        "condition": found.condition if np.isfinite(found.condition) else None,
+        "condition": found.condition if found.positive_definite and np.isfinite(found.condition) else None,
         "positive_definite": found.positive_definite,
         "positive_semidefinite": found.positive_semidefinite,
         "rank": found.rank,

@@ -12,7 +12,7 @@ from ntkit.datasets.table_file import SUFFIXES, as_table, column_values, read_fr
 from ntkit.errors import InputError
 from ntkit.spec import nearest
 from ntkit.study import kernels
-from ntkit.study.folder import write_npz
+from ntkit.study.folder import check_npz_place, write_npz
 from ntkit.study.network import choose_network
 from ntkit.study.preprocessing import fit_channels, fit_table
 from ntkit.study.progress import Progress
@@ -55,6 +55,7 @@ def write_kernel(
         raise InputError(f"--out {out} must end in .npz")
     if out.exists() and not (overwrite and out.is_file()):
         raise InputError(f"--out {out} exists: choose another name, or pass --overwrite")
+    check_npz_place(out)
     first, second = _examples(data, target, standardise)
     network = choose_network(spec, {}, first.shape[1:], 1)
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 import ntkit as nk
-from ntkit.errors import InputError
+from ntkit.errors import InputError, NoClosedFormError
 from ntkit.layer import Layer, Shape
 from ntkit.spec import nearest
 from ntkit.study.options import FLAGS
@@ -62,7 +63,31 @@ def choose_network(
                 f"{_flag(option)} is no option of a study{nearest(_flag(option), FLAGS)} "
                 f"The network of a spec file takes none: change {net} instead"
             )
-    return Network(name, layer, fitting_shape(layer, example_shape, name))
+    return Network(name, layer, fitting_shape(layer, example_shape, net))
+
+
+def check_gaussian(network: Network, name: str) -> None:
+    """Refuse a network whose outputs are not Gaussian at initialisation: predictions of a study suppose that they are.
+
+    An activation takes Gaussian inputs only, so one more activation after the network tells.
+
+    Args:
+        network: The network.
+        name: What messages call it.
+
+    Raises:
+        InputError: They are not.
+        NoClosedFormError: Second moments do not determine the network's kernel at all.
+    """
+    x = jax.ShapeDtypeStruct((2, *network.input_shape), np.float32)
+    jax.eval_shape(lambda x: nk.kernel(network.layer, x), x)
+    try:
+        jax.eval_shape(lambda x: nk.kernel(network.layer >> nk.Relu(), x), x)
+    except NoClosedFormError as error:
+        raise InputError(
+            f"the outputs of the network {name!r} are not Gaussian, and the predictions and the posterior of a "
+            "study suppose that they are. Remedy: end the network with a Dense layer"
+        ) from error
 
 
 def build(name: str, options: Mapping[str, str]) -> Layer:
@@ -108,7 +133,7 @@ def read_spec(path: str) -> Layer:
         raise InputError(f"the spec {path} is not JSON: {error}") from error
     if not isinstance(spec, dict):
         raise InputError(f'the spec {path} must hold an object such as {{"layer": "Dense", "width": 1}}')
-    return _refusing(lambda: nk.from_spec(spec))
+    return _refusing(lambda: nk.from_spec(spec), f"the spec {path}: ")
 
 
 def fitting_shape(layer: Layer, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
@@ -124,7 +149,7 @@ def fitting_shape(layer: Layer, shape: tuple[int, ...], name: str) -> tuple[int,
     for candidate in dict.fromkeys(candidates):
         try:
             output = output_shape(layer, candidate)
-        except (InputError, nk.errors.NoClosedFormError) as error:
+        except (InputError, NoClosedFormError) as error:
             reason = reason or str(error)
             continue
         if len(output) == 1:
@@ -197,14 +222,14 @@ def _value(option: str, text: str, default: Any) -> Any:
     return int(number) if whole else number
 
 
-def _refusing(make: Callable[[], Layer]) -> Layer:
-    """What ``make`` builds; its complaints about values and types as `InputError`."""
+def _refusing(make: Callable[[], Layer], source: str = "") -> Layer:
+    """What ``make`` builds; its complaints about values and types as `InputError`, with their source in front."""
     try:
         return make()
-    except (InputError, nk.errors.NoClosedFormError):
-        raise
+    except (InputError, NoClosedFormError) as error:
+        raise type(error)(f"{source}{error}") from error
     except (ValueError, TypeError, KeyError) as error:
-        raise InputError(f"the network cannot be built: {error}") from error
+        raise InputError(f"{source}the network cannot be built: {error}") from error
 
 
 def _flag(option: str) -> str:

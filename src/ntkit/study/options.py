@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from ntkit.errors import InputError
 
 NAMES = "data net out target task train test seed finite steps dtype overwrite quiet help"
+STEPS = 500  # of a finite network, unless told otherwise
 FLAGS = tuple("--" + name for name in NAMES.split())
 
 
@@ -23,11 +24,11 @@ class Options:
         test: How many rows test, or None.
         seed: Of the split and of the finite network.
         finite: The width of a finite network to train beside, or None.
-        steps: Of its gradient descent.
+        steps: Of its gradient descent, or None for 500.
         dtype: Of the kernels, ``"float32"``, ``"float64"`` or None: float64 for vectors and float32 for images.
 
     Raises:
-        InputError: A number is out of range.
+        InputError: A number is out of range, or there are steps without a finite network.
 
     Example:
         >>> Options(data="iris", net="mlp", net_options={"depth": "3"}).seed
@@ -43,7 +44,7 @@ class Options:
     test: int | None = None
     seed: int = 0
     finite: int | None = None
-    steps: int = 500
+    steps: int | None = None
     dtype: str | None = None
 
     def __post_init__(self) -> None:
@@ -51,6 +52,10 @@ class Options:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"--{name} must be at least 1, found {value}")
+        if self.steps is not None and self.finite is None:
+            raise InputError(
+                f"--steps {self.steps} is for the finite network: pass --finite WIDTH too, or leave --steps out"
+            )
         if not 0 <= self.seed < 2**32:
             raise InputError(f"--seed must lie between 0 and {2**32 - 1}, found {self.seed}")
         if self.dtype not in (None, "float32", "float64"):

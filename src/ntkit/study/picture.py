@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from ntkit.study.examples import Examples
 from ntkit.study.preprocessing import ClassCoding
+from ntkit.study.words import number
 
 ROWS = 120
 
@@ -34,8 +35,8 @@ def kernel_picture(ntk: Float[np.ndarray, "n n"], examples: Examples, classes: l
         distance = np.abs(y[:, None] - y)
         near = distance <= np.quantile(distance, 0.1)
         places = np.linspace(0, len(shown) - 1, 6).round().astype(int)
-        ticks = [(float(p), f"{y[shown][p]:.4g}") for p in places]
-        labels = [f"{value:.4g}" for value in y[shown]]
+        ticks = [(float(p), number(y[shown][p])) for p in places]
+        labels = [number(value) for value in y[shown]]
     off = ~np.eye(len(y), dtype=bool)
     far = off & ~near if classify else off
     return {

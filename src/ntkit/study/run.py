@@ -15,8 +15,8 @@ from ntkit.study import baselines, folder, infinite, kernels
 from ntkit.study.beside import trained_beside
 from ntkit.study.examples import Examples, describe, scale, shape
 from ntkit.study.kernel_file import float_type
-from ntkit.study.network import Network, at_width, choose_network
-from ntkit.study.options import Options
+from ntkit.study.network import Network, at_width, check_gaussian, choose_network
+from ntkit.study.options import STEPS, Options
 from ntkit.study.picture import kernel_picture
 from ntkit.study.progress import Progress
 from ntkit.study.samples import sample_images
@@ -101,12 +101,13 @@ def run(
     found["methods"] += _baselines(examples, data.task, options.seed, progress)
     found["finite"] = None
     if options.finite is not None:
-        with progress.stage("finite network", options.steps) as advance:
-            line, found["finite"] = trained_beside(
+        steps = options.steps or STEPS
+        with progress.stage("finite network", steps) as advance:
+            lines, found["finite"] = trained_beside(
                 network, examples, computed, modes,
-                width=options.finite, steps=options.steps, seed=options.seed, advance=advance,
+                width=options.finite, steps=steps, seed=options.seed, advance=advance,
             )  # fmt: skip
-        found["methods"].insert(3, line)
+        found["methods"][3:3] = lines
     found["made"] = {
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": command or f"ntkit study --data {options.data} --net {options.net}",
@@ -127,6 +128,7 @@ def _prepare(options: Options) -> tuple[datasets.Dataset, Network, Examples]:
     rows = split(data, options.train, options.test, options.seed, large=large)
     scaled = scale(data, rows)
     network = choose_network(options.net, options.net_options, scaled.shape, outputs)
+    check_gaussian(network, options.net)
     if options.finite is not None:
         at_width(network.layer, options.finite, outputs)  # refused now rather than after the kernels
     dtype = float_type(options.dtype or ("float32" if network.reads_positions else "float64"))
@@ -140,13 +142,14 @@ def _infinite(
         modes = infinite.decompose(computed)
         advance(2)
     with progress.stage("predictions", 5) as advance:
-        ntk, outputs, jitter = infinite.at_convergence(computed, examples)
+        ntk, outputs, jitter = infinite.at_convergence(computed, modes, examples)
         advance(1)
-        ridge, path = infinite.with_ridge(computed, modes, examples)
+        ridge, with_ridge, path = infinite.with_ridge(computed, modes, examples)
+        lead, outputs = (ntk, outputs) if ntk["determined"] else (ridge, with_ridge)
         advance(1)
         nngp, bayes = infinite.bayesian(computed, modes, examples)
         advance(1)
-        curves = infinite.learning_curves(computed, modes, examples)
+        curves = infinite.learning_curves(computed, modes, examples, determined=ntk["determined"])
         advance(1)
         outcome = (
             {"confusion": infinite.confusion(examples, outputs)} if data.task == "classification" else {}
@@ -155,10 +158,15 @@ def _infinite(
     return {
         "modes": modes,
         "kernels": {
-            "ntk": {**infinite.definiteness(modes.ntk), "jitter": jitter},
+            "ntk": {
+                **infinite.definiteness(modes.ntk),
+                "jitter": jitter,
+                "singular": not ntk["determined"],
+            },
             "nngp": infinite.definiteness(modes.nngp),
         },
         "methods": [ntk, ridge, nngp],
+        "lead": lead["id"],
         "outcome": {**outcome, **bayes},
         "samples": sample_images(data, examples, outputs),
         "ridge": path,
@@ -171,14 +179,10 @@ def _infinite(
 def _baselines(examples: Examples, task: str, seed: int, progress: Progress) -> list[Results]:
     rows_train, rows_test = examples.rows_train, examples.rows_test
     y = examples.train.y if task == "classification" else examples.train.coded[:, 0]
-    with progress.stage("scikit-learn", len(baselines.svm_grid()) + 1) as advance:
+    with progress.stage("scikit-learn", baselines.TRIALS + 1) as advance:
         ridge = baselines.tuned_ridge(rows_train, y, task)
         advance(1)
-        scores = []
-        for score in baselines.svm_scores(rows_train, y, task, seed):
-            scores.append(score)
-            advance(1)
-        svm = baselines.best_svm(rows_train, y, task, scores)
+        svm = baselines.tuned_svm(rows_train, y, task, seed, advance)
 
     def line(id: str, name: str, what: str, fitted: tuple[Any, dict[str, float]]) -> Results:
         model, chosen = fitted
@@ -188,7 +192,7 @@ def _baselines(examples: Examples, task: str, seed: int, progress: Progress) -> 
             judged.append(
                 truth.judge(said if task == "classification" else truth.coding.decode(said[:, None]))
             )
-        return infinite.method(id, "baseline", name, what, judged[0], judged[1], **chosen)
+        return infinite.method(id, "baseline", name, what, judged[0], judged[1], chosen=chosen)
 
     return [
         line(

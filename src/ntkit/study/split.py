@@ -24,7 +24,8 @@ def split(data: Dataset, n_train: int | None, n_test: int | None, seed: int, *, 
     """Choose training and test rows; for classes in the proportions of the data, with every class in both.
 
     Rows that the source sets apart for testing are only used for testing. By default a quarter of the rows tests, and
-    at most 1500 train and 500 test (500 and 200 where ``large`` says that an example is costly).
+    at most 1500 train and 500 test (500 and 200 where ``large`` says that an example is costly); where one of the two
+    numbers is given, the other is at most what is left.
 
     Args:
         data: the data set.
@@ -42,7 +43,14 @@ def split(data: Dataset, n_train: int | None, n_test: int | None, seed: int, *, 
     if data.given_test is None:
         _check_class_sizes(data, 2, "one row must train and another test")
         rows = len(data)
-        test_size = n_test if n_test is not None else min(most_test, max(rows // 4, labels.max() + 1, 1))
+        for flag, wanted, other in (("train", n_train, "test"), ("test", n_test, "train")):
+            if wanted == rows:
+                raise InputError(
+                    f"--{flag} {wanted} leaves none of the {rows} rows of {data.name!r} to {other}"
+                )
+        left = rows if n_train is None else max(rows - n_train, 1)
+        quarter = max(rows // 4, int(labels.max()) + 1, 1)
+        test_size = n_test if n_test is not None else min(most_test, quarter, left)
         train_size = n_train if n_train is not None else min(most_train, max(rows - test_size, 0))
         _check_sizes(data, labels, train_size, test_size, rows, rows - train_size)
         order = stratified_order(labels, rng)

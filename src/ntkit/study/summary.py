@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from ntkit.study.folder import PAGE
+from ntkit.study.words import number, percent, score_text
 
 
 def summary(results: dict[str, Any], folder: Path) -> None:
@@ -12,22 +13,13 @@ def summary(results: dict[str, Any], folder: Path) -> None:
     from rich.table import Table
 
     data, kernel, score = results["data"], results["kernels"]["ntk"], results["score"]
-
-    def text(value: float) -> str:
-        return f"{100 * value:.1f} %" if score["id"] == "accuracy" else f"{value:.4g}"
-
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column(score["name"])
     table.add_column("training", justify="right")
     table.add_column("test", justify="right")
     for line in results["methods"]:
-        table.add_row(line["name"], text(line["train"]["score"]), text(line["test"]["score"]))
-    definite = (
-        "positive definite"
-        if kernel["positive_definite"]
-        else f"singular (jitter {kernel['jitter']:.1g} added)"
-    )
-    condition = f", condition number {kernel['condition']:.2g}" if kernel["condition"] else ""
+        scores = [score_text(results, line[part]["score"]) for part in ("train", "test")]
+        table.add_row(line["name"], *(scores if line["determined"] else ["–", "not determined"]))
     console = Console(highlight=False)
     console.print(
         f"[bold]{results['title']}[/bold]: {data['n_train']} training and {data['n_test']} test rows"
@@ -35,12 +27,22 @@ def summary(results: dict[str, Any], folder: Path) -> None:
     for note in data["notes"]:
         console.print(f"  {note}", style="yellow")
     console.print(table)
-    console.print(f"NTK {definite}{condition}")
+    console.print(_of_kernel(kernel), soft_wrap=True)
     if results["finite"]:
         found = results["finite"]
-        distance = f"{100 * found['relative_distance_test']:.1f} %"
         console.print(
-            f"The network of width {found['width']} ends {distance} from its predicted test outputs"
+            f"After {found['steps']} steps the test outputs of the network of width {found['width']} lie "
+            f"{percent(found['relative_distance_test'])} of the way that training has moved them from those predicted",
+            soft_wrap=True,
         )
     console.print(f"{results['made']['seconds']['total']:.0f} s", style="dim")
     console.print(f"Report: {folder / PAGE}", soft_wrap=True)
+
+
+def _of_kernel(kernel: dict[str, Any]) -> str:
+    if not kernel["singular"]:
+        return f"The NTK is positive definite, condition number {number(kernel['condition'])}"
+    return (
+        "NTK at convergence is not determined: the kernel is singular, and where training ends depends on modes lost in "
+        "rounding"
+    )

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from ntkit.errors import InputError, NoClosedFormError, NumericalError
 from ntkit.layer import Layer
 from ntkit.testing import laws
+from ntkit.testing.duals import duals_are_moments_of_the_function
 from ntkit.testing.finite import finite_networks_agree
 from ntkit.testing.subject import Subject
 
@@ -13,6 +14,7 @@ _EXACT = (
     laws.shapes_agree,
     laws.rates_are_shaped_like_parameters,
     laws.spec_round_trips,
+    duals_are_moments_of_the_function,
     laws.cross_is_block_of_joint,
     laws.kernel_is_symmetric,
     laws.kernel_is_positive,
@@ -51,7 +53,7 @@ def check_layer(
 
     The layer is put between random weights, so that it gets Gaussian inputs and has a nonlinearity behind it:
     Dense or Conv >> layer >> Dense >> Erf >> Dense. `ntkit.testing.law_names()` lists the laws; each is a function of
-    `ntkit.testing.laws` or `ntkit.testing.finite`, whose first line says what it demands.
+    `ntkit.testing.laws`, `ntkit.testing.duals` or `ntkit.testing.finite`, whose first line says what it demands.
 
     Args:
         layer: The layer. Its fields called `width` fit `shape`; wider networks multiply all of them by one factor.

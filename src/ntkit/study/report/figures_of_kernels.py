@@ -5,7 +5,7 @@ from plotly.subplots import make_subplots
 
 from ntkit.study.report.panel import Panel, Results
 from ntkit.study.report.style import BASELINE, FAINT, FINITE, NNGP, NTK, line, logarithmic, styled
-from ntkit.study.report.words import number
+from ntkit.study.words import number
 
 
 def kernel(results: Results) -> Panel:
@@ -45,6 +45,8 @@ def kernel(results: Results) -> Panel:
             "classes."
         )
     else:
+        figure.update_xaxes(title_text=results["data"]["target"])
+        figure.update_yaxes(title_text=results["data"]["target"])
         see = (
             "Rows run from the smallest target to the largest, so a darker band along the diagonal means that rows "
             "with similar targets look alike to the network (mean similarity "
@@ -54,7 +56,7 @@ def kernel(results: Results) -> Panel:
 
 
 def spectrum(results: Results) -> Panel:
-    """Eigenvalues of the NTK, and how the labels spread over its eigenvectors."""
+    """Eigenvalues of the NTK, and how the targets spread over its eigenvectors."""
     found = results["spectrum"]
     modes = list(range(1, len(found["eigenvalues"]) + 1))
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.1, row_heights=[0.45, 0.55])
@@ -63,7 +65,7 @@ def spectrum(results: Results) -> Panel:
         line(modes, found["eigenvalues_nngp"], "eigenvalue of the NNGP kernel", NNGP, dash="dash"), 1, 1
     )
     figure.add_trace(
-        line(modes, found["cumulative_power"], "share of the labels in the first modes", FINITE), 2, 1
+        line(modes, found["cumulative_power"], "share of the targets in the first modes", FINITE), 2, 1
     )
     figure.add_trace(
         line(modes, found["cumulative_trace"], "share of the NTK's trace", BASELINE, dash="dot"), 2, 1
@@ -76,10 +78,15 @@ def spectrum(results: Results) -> Panel:
     ]
     figure.update_yaxes(**logarithmic(shown, "eigenvalue"), row=1, col=1)
     figure.update_yaxes(title_text="share", tickformat=".0%", range=[0, 1.03], row=2, col=1)
+    rank = results["kernels"]["ntk"]["rank"]
+    slowest = (
+        f"the slowest of these is learnt {number(found['slowdown_90'])} times more slowly than the first mode"
+        if found["modes_90"] <= rank
+        else f"only {rank:,} modes have eigenvalues above rounding"
+    )
     see = (
         f"The earlier the orange line rises, the easier the task: the first {found['modes_90']:,} of {len(modes):,} "
-        f"modes carry 90 % of the labels, and the slowest of these is learnt {number(found['slowdown_90'])} times more "
-        "slowly than the first mode."
+        f"modes carry 90 % of the targets, and {slowest}."
     )
     return Panel("spectrum", "Is the task easy for this network?", see, figure)
 

@@ -6,15 +6,16 @@ from plotly.subplots import make_subplots
 
 from ntkit.study.report.panel import Panel, Results
 from ntkit.study.report.style import FAINT, KIND, NNGP, NTK, line, styled
-from ntkit.study.report.words import number, percent, score_text
+from ntkit.study.words import number, percent, score_text
 
 COLUMNS = 6  # of sample images
 
 
 def scores(results: Results) -> Panel:
-    """The test score of every method."""
+    """The test score of every method whose score is determined."""
     accuracy = results["score"]["id"] == "accuracy"
-    methods = sorted(results["methods"], key=lambda m: m["test"]["score"], reverse=not accuracy)
+    determined = [m for m in results["methods"] if m["determined"]]
+    methods = sorted(determined, key=lambda m: m["test"]["score"], reverse=not accuracy)
     figure = go.Figure()
     for kind, label in (
         ("infinite", "infinite network"),
@@ -32,8 +33,8 @@ def scores(results: Results) -> Panel:
             mode="markers",
             marker={"size": 11, "color": KIND[kind]},
             name=label,
-            customdata=[m["train"]["score"] for m in chosen],
-            hovertemplate="%{y}<br>test %{x:.4g}<br>training %{customdata:.4g}<extra></extra>",
+            customdata=[[score_text(results, m[part]["score"]) for part in ("test", "train")] for m in chosen],
+            hovertemplate="%{y}<br>test %{customdata[0]}<br>training %{customdata[1]}<extra></extra>",
         )  # fmt: skip
     order = [m["name"] for m in methods]
     figure = styled(figure, height=130 + 38 * len(methods))
@@ -41,17 +42,23 @@ def scores(results: Results) -> Panel:
         categoryorder="array", categoryarray=order, showline=False, ticks="", tickfont={"size": 13}
     )
     figure.update_xaxes(title_text=results["score"]["axis"], tickformat="~%" if accuracy else None)
-    best, ntk = methods[-1], next(m for m in methods if m["id"] == "ntk")
-    lead = (
-        "which no method surpasses"
-        if best["test"]["score"] == ntk["test"]["score"]
-        else f"and the best, {best['name']}, {score_text(results, best['test']['score'])}"
-    )
+    lead = next(m for m in methods if m["id"] == results["lead"])
+    how = "trained to convergence" if lead["id"] == "ntk" else "with a ridge"
+    left_out = " (convergence is left out: the singular kernel does not determine it)"
     see = (
-        f"Further {'right' if accuracy else 'left'} is better: on rows it has never seen, the infinite network trained "
-        f"to convergence reaches {score_text(results, ntk['test']['score'])}, {lead}; bars are one standard error."
+        f"Further {'right' if accuracy else 'left'} is better: on rows it has never seen, the infinite network {how} "
+        f"reaches {score_text(results, lead['test']['score'])}, {_compared(results, lead, methods[-1])}; bars are one "
+        f"standard error{left_out if lead['id'] != 'ntk' else ''}."
     )
     return Panel("scores", "How good are the predictions?", see, figure)
+
+
+def _compared(results: Results, lead: Results, best: Results) -> str:
+    """How the leading method compares with the best; differences within one standard error say nothing."""
+    behind = abs(best["test"]["score"] - lead["test"]["score"])
+    if behind > max(lead["test"]["standard_error"], best["test"]["standard_error"]):
+        return f"and the best, {best['name']}, {score_text(results, best['test']['score'])}"
+    return "and no method is better by more than one standard error"
 
 
 def outcome(results: Results) -> Panel:
@@ -83,7 +90,8 @@ def _confusion(results: Results) -> Panel:
         title_text="true class", type="category", autorange="reversed", showline=False, ticks=""
     )
     wrong = table - np.diag(np.diag(table))
-    see = f"Each row is a true class and the diagonal counts the {int(np.trace(table))} test rows that are right"
+    name = next(m["name"] for m in results["methods"] if m["id"] == results["lead"])
+    see = f"Each row is a true class and the diagonal counts the {int(np.trace(table))} test rows of which {name} is right"
     i, j = np.unravel_index(int(np.argmax(wrong)), wrong.shape)
     if wrong.sum() == 0:
         see += ": there is no error."
@@ -118,7 +126,7 @@ def _scatter(results: Results) -> Panel:
         mode="markers",
         marker={"size": 7, "color": NNGP},
         name="posterior mean and 95 % interval",
-        hovertemplate="true %{x:.4g}<br>predicted %{y:.4g} ± %{error_y.array:.2g}<extra></extra>",
+        hovertemplate="true %{x:,.4r}<br>predicted %{y:,.4r} ± %{error_y.array:,.2r}<extra></extra>",
     )
     figure = styled(figure, height=460)
     figure.update_xaxes(title_text=f"true {results['data']['target']}")
@@ -173,10 +181,11 @@ def data(results: Results) -> Panel:
     figure.update_yaxes(title_text="rows")
     if facts["task"] == "classification":
         figure.update_xaxes(title_text=facts["target"], type="category")
+        least, most = min(facts["counts_train"]), max(facts["counts_train"])
+        each = f"between {least:,} and {most:,}" if least < most else f"{most:,}"
         see = (
             f"The {facts['n_train']:,} training and {facts['n_test']:,} test rows hold the {len(facts['classes'])} "
-            f"classes in about the same proportions, with between {min(facts['counts_train'])} and "
-            f"{max(facts['counts_train'])} training rows each."
+            f"classes in about the same proportions, with {each} training rows each."
         )
     else:
         figure.update_xaxes(title_text=facts["target"])

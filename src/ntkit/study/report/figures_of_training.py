@@ -5,7 +5,7 @@ from plotly.subplots import make_subplots
 
 from ntkit.study.report.panel import Panel, Results
 from ntkit.study.report.style import FINITE, NTK, dots, line, logarithmic, styled
-from ntkit.study.report.words import number, percent, score_text
+from ntkit.study.words import number, percent, score_text
 
 
 def _loss_and_score(results: Results) -> go.Figure:
@@ -34,16 +34,29 @@ def curves(results: Results) -> Panel:
             )
             figure.add_trace(trace, 1, column)
     figure = _time_axes(results, figure, found["time"], found["train_loss"] + found["test_loss"])
-    gain, name = found["early_stopping_gain"], results["score"]["name"]
-    best, last = (score_text(results, found[k]) for k in ("best_score", "last_score"))
-    if gain > 0.01:
+    end = "convergence" if found["converged"] else "the last time shown"
+    if found["early_stopping_gain"] > 0.01:
         see = (
-            f"The test loss is lowest at t = {number(found['best_time'])}, where the {name} is {best}, and training on "
-            f"until convergence leads to {last}: stopping early lowers the test loss by {percent(gain)}."
+            f"The test loss is lowest at t = {number(found['best_time'])}: stopping there leaves "
+            f"{number(found['best_loss'])} instead of {number(found['last_loss'])} at {end}, "
+            f"{percent(found['early_stopping_gain'])} less{_score_at_best(results)}."
         )
     else:
-        see = f"Training until convergence leads to a test {name} of {last}: stopping early gains nothing."
+        see = (
+            f"At {end} the test loss is {number(found['last_loss'])} and the test {results['score']['name']} "
+            f"{score_text(results, found['last_score'])}: stopping early would lower that loss by less than 1 %."
+        )
     return Panel("curves", "What happens during training?", see, figure)
+
+
+def _score_at_best(results: Results) -> str:
+    """A warning where the loss is lowest and yet the score is worse than at the end."""
+    best, last = results["curves"]["best_score"], results["curves"]["last_score"]
+    worse = best < last if results["score"]["higher_is_better"] else best > last
+    if not worse:
+        return ""
+    texts = [score_text(results, value) for value in (best, last)]
+    return f" (while the {results['score']['name']} goes the other way, from {texts[0]} there to {texts[1]})"
 
 
 def finite(results: Results) -> Panel:

@@ -7,7 +7,14 @@ import jinja2
 from plotly.offline import get_plotlyjs
 
 from ntkit.study.report.figures import panels
-from ntkit.study.report.words import number, percent, score_text
+from ntkit.study.words import number, percent, score_text
+
+CARDS = ("ntk", "ntk_ridge", "nngp", "svm")
+CHOSEN = {
+    "noise_variance": "noise variance",
+    "cross_validated_accuracy": "cross-validated accuracy",
+    "cross_validated_r2": "cross-validated R²",
+}
 
 
 def render(results: dict[str, Any]) -> str:
@@ -25,12 +32,14 @@ def render(results: dict[str, Any]) -> str:
     )
     environment.filters.update(number=number, percent=percent)
     made = panels(results)
+    methods = {method["id"]: method for method in results["methods"]}
     figures = {panel.id: json.loads(str(panel.figure.to_json())) for panel in made.values()}
     return environment.get_template("report.html.j2").render(
         results=results,
         panels=made,
         score=lambda value: score_text(results, value),
-        methods={method["id"]: method for method in results["methods"]},
+        cards=[methods[id] for id in CARDS if methods[id]["determined"]],
+        chosen_names=CHOSEN,
         figures=_in_script(json.dumps(figures)),
         plotly=get_plotlyjs(),
         spec=json.dumps(results["network"]["spec"], indent=2),

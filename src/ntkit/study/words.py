@@ -1,4 +1,4 @@
-"""Numbers as the sentences of the report write them."""
+"""Numbers as the report and the summary write them."""
 
 from typing import Any
 
@@ -27,5 +27,12 @@ def percent(value: float) -> str:
 
 
 def score_text(results: dict[str, Any], value: float) -> str:
-    """A score with its unit."""
-    return percent(value) if results["score"]["id"] == "accuracy" else number(value)
+    """A score: an accuracy as a percentage, an error in the target's unit.
+
+    Example:
+        >>> score_text({"score": {"id": "rmse"}}, 1234567.8)
+        '1,234,568'
+    """
+    if results["score"]["id"] == "accuracy":
+        return percent(value)
+    return f"{value:,.0f}" if 1e6 <= abs(value) < 1e12 else number(value)
