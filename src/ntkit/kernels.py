@@ -1,6 +1,8 @@
 """`kernel`, `nngp` and `ntk`: the exact kernels of an infinitely wide network, in tiles of bounded memory."""
 
+import functools
 import math
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -13,9 +15,10 @@ from ntkit.errors import InputError, NoClosedFormError, NumericalError
 from ntkit.layer import Layer
 
 DEFAULT_MEMORY = 2 * 2**30
-ENGINES = ("auto", "reference")
+ENGINES = ("auto", "reference", "fused")
 
 Inputs = Array | np.ndarray | list
+Pairs = Callable[..., tuple[Any, Any]]  # what computes a tile
 
 
 class KernelPair(NamedTuple):
@@ -46,7 +49,8 @@ def kernel(
         x1: (n1, d), or (n1, *positions, channels); rows are examples.
         x2: (n2, …) alike; None for `x1` with itself, an exactly symmetric kernel in which equal row numbers are one
             example (which Dropout tells from two equal ones).
-        engine: "auto" or "reference".
+        engine: "reference" (JAX, every network), "fused" (compiled for the CPU, the networks that it has instructions for), or
+            "auto", which is the reference engine so far.
         dtype: float32 or float64; None for that of `x1` (integers count as float64).
         memory: Bytes that the working arrays may take, 2 GiB unless told; more examples are computed in tiles.
 
@@ -126,7 +130,8 @@ def diagonal(net: Layer, x: Inputs, *, dtype: Any = None, memory: int = DEFAULT_
     dtype = working_dtype(x, dtype)
     x = _in_dtype(x, dtype, "x")
     with jax.enable_x64(dtype == np.float64):
-        tile = _tile_side(len(x), reference.bytes_per_pair(net, x.shape[1:], dtype.itemsize), memory, power=1)
+        per_row = reference.bytes_per_pair(net, x.shape[1:], dtype.itemsize)
+        tile = _tile_side(len(x), per_row, memory, _FASTEST, power=1)
         parts = [reference.diagonal(net, x[i : i + tile], tangent=True) for i in range(0, len(x), tile)]
         pair = KernelPair(*(np.concatenate([np.asarray(p[k]) for p in parts]) for k in (0, 1)))
     _check_finite(net, pair)
@@ -182,12 +187,26 @@ def _compute(
     if traced(net, x1, x2):
         return _traced(net, x1, x2, tangent=tangent)
     x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
+    pairs, side = (_fused if engine == "fused" else _reference)(net, x1, x2, memory)
     with jax.enable_x64(dtype == np.float64):
-        per_pair = reference.bytes_per_pair(net, x1.shape[1:], dtype.itemsize)
-        side = _tile_side(max(len(x1), len(x2)), per_pair, memory, power=2)
-        result = _in_tiles(net, x1, x2, side, symmetric=symmetric, tangent=tangent)
+        result = _in_tiles(pairs, x1, x2, side, symmetric=symmetric, tangent=tangent)
     _check_finite(net, result)
     return result
+
+
+def _reference(net: Layer, x1: np.ndarray, x2: np.ndarray, memory: int) -> tuple[Pairs, int]:
+    """What computes a tile, and the side of a tile that fits into memory."""
+    per_pair = reference.bytes_per_pair(net, x1.shape[1:], x1.dtype.itemsize)
+    side = _tile_side(max(len(x1), len(x2)), per_pair, memory, _FASTEST, power=2)
+    return functools.partial(reference.pairs, net), side
+
+
+def _fused(net: Layer, x1: np.ndarray, x2: np.ndarray, memory: int) -> tuple[Pairs, int]:
+    """The same of the fused engine, imported with Numba when it is first asked for."""
+    from ntkit.engines.fused import Engine
+
+    engine = Engine(net, x1.shape[1:])
+    return engine.pairs, _tile_side(max(len(x1), len(x2)), 2 * engine.bytes_per_example(), memory, memory, power=1)
 
 
 def _checked(x1: Inputs, x2: Inputs | None, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.dtype, bool]:
@@ -232,14 +251,14 @@ def _symmetrised(k):
     return (k + k.transpose(1, 0, *((3, 2) if k.ndim == 4 else ()))) / 2
 
 
-def _tile_side(n: int, bytes_per_pair: int, memory: int, *, power: int) -> int:
-    """Rows (and columns, with power 2) of a tile that fits into `memory` bytes, in tiles of nearly equal size."""
+def _tile_side(n: int, bytes_per_pair: int, memory: int, enough: int, *, power: int) -> int:
+    """Rows (and columns, with power 2) of a tile that fits into `memory` bytes, of which it takes no more than `enough`."""
     if bytes_per_pair > memory:
         raise InputError(
             f"one pair of examples takes about {bytes_per_pair / 2**20:.0f} MiB, more than memory={memory / 2**20:.0f} MiB; "
             "give more memory, or smaller images"
         )
-    fits = max(1, int((min(memory, _FASTEST) / bytes_per_pair) ** (1 / power)))
+    fits = max(1, int((min(memory, enough) / bytes_per_pair) ** (1 / power)))
     return math.ceil(n / math.ceil(n / fits))
 
 
@@ -248,7 +267,7 @@ def _tile_side(n: int, bytes_per_pair: int, memory: int, *, power: int) -> int:
 _FASTEST = 108 * 2**20
 
 
-def _in_tiles(net: Layer, x1: np.ndarray, x2: np.ndarray, side: int, *, symmetric: bool, tangent: bool):
+def _in_tiles(pairs: Pairs, x1: np.ndarray, x2: np.ndarray, side: int, *, symmetric: bool, tangent: bool):
     """Fill both kernels tile by tile; of a symmetric one the tiles above the diagonal, mirrored."""
     results: list[Any] = [None, None]
     rows, columns = min(side, len(x1)), min(side, len(x2))
@@ -256,7 +275,7 @@ def _in_tiles(net: Layer, x1: np.ndarray, x2: np.ndarray, side: int, *, symmetri
         for j in range(i if symmetric else 0, len(x2), columns):
             a, b = _cut(x1, i, rows), _cut(x2, j, columns)
             numbers = _numbers(range(i, i + rows), range(j, j + columns), symmetric)
-            tile = reference.pairs(net, a, b, *numbers, tangent=tangent)
+            tile = pairs(a, b, *numbers, tangent=tangent)
             for k, computed in enumerate(tile):
                 if computed is None:
                     continue

@@ -191,10 +191,23 @@ class Tape:
         facts = sum_of([b.facts for b in branches], who)
         return self._then(Add(tuple(b.number for b in branches), self.shape), facts)
 
-    def _refuse(self, *_: Any, **__: Any) -> Any:
-        raise NotOnTape
+    # What no instruction says ---------------------------------------------------------------------------------------
 
-    rescale = select = multiply = concatenate = _refuse
+    def rescale(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("a normalisation such as LayerNorm")
+
+    def select(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("chosen positions, as by Index")
+
+    def multiply(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("a product of branches, as by Product")
+
+    def concatenate(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("branches side by side, as by Concat")
 
 
 def record(net: Layer, shape: tuple[int, ...]) -> list[Instruction]:

@@ -1,5 +1,7 @@
 """Where the pairs of a displacement come from and where they go: images, a grid above, a sum, a grid below."""
 
+import numpy as np
+
 from ntkit.engines.fused.rows import fast
 from ntkit.engines.fused.windows import overlap
 
@@ -8,9 +10,7 @@ from ntkit.engines.fused.windows import overlap
 def read_images(one, two, dy, dx, lanes, wrap, tangent, d, t, frame):
     """The gap of the data, the mean over channels of (x − x')².
 
-    Args:
-        one: (height, width, channels).
-        two: (height, width, channels, lanes); twice the width where `wrap`.
+    `one` is (height, width, channels), `two` (height, width, channels, lanes), twice as wide where `wrap`.
     """
     height, width, channels = one.shape
     y0, many = overlap(dy, height, wrap)
@@ -37,13 +37,10 @@ def read_images(one, two, dy, dx, lanes, wrap, tangent, d, t, frame):
 def read_pairs(stored_d, stored_t, start, extents, one, two, lanes, dy, dx, wrap, tangent, d, t, frame):
     """A field that a pool has left, less half of the gaps that either image has within a window.
 
-    Args:
-        stored_d: (pairs, lanes), means of gaps.
-        start: The first of them that has this displacement; they follow row by row.
-        extents: Of the grid.
-        one: Fields of the row image, of which the first is half of the gap within a window.
-        two: The same of the column images.
+    `stored_d` and `stored_t` are (pairs, lanes); those of this displacement begin at `start` and follow row by row. The
+    first field of either image is half of the gap within a window. What rounding leaves of two equal images counts as 0.
     """
+    noise = 4 * np.finfo(d.dtype).eps
     height, width = extents
     y0, many = overlap(dy, height, wrap)
     x0, pixels = overlap(dx, width, wrap)
@@ -54,8 +51,10 @@ def read_pairs(stored_d, stored_t, start, extents, one, two, lanes, dy, dx, wrap
             here = (y + y0) * width + x + x0
             there = ((y + y0 + dy) % height * wide + x + x0 + dx) * lanes
             at = (frame + x) * lanes
+            a, b, to = stored_d[pair], two[there : there + lanes], d[frame + y, at : at + lanes]
             for i in range(lanes):
-                d[frame + y, at + i] = max(stored_d[pair, i] - one[here] - two[there + i], 0)
+                within = one[here] + b[i]
+                to[i] = a[i] - within if a[i] - within > noise * within else 0
             if tangent:
                 for i in range(lanes):
                     t[frame + y, at + i] = stored_t[pair, i]
@@ -63,11 +62,7 @@ def read_pairs(stored_d, stored_t, start, extents, one, two, lanes, dy, dx, wrap
 
 @fast
 def add_sum(image, dy, dx, extents, lanes, wrap, frame, line, total):
-    """Add the sum over all pairs of a displacement to `total`, (lanes,), in double precision but for rows.
-
-    Args:
-        line: (lanes,), work space.
-    """
+    """Add the sum over all pairs of a displacement to `total`, (lanes,): single rows in `line`, rows in double precision."""
     _, many = overlap(dy, extents[0], wrap)
     _, pixels = overlap(dx, extents[1], wrap)
     for y in range(many):
@@ -81,36 +76,43 @@ def add_sum(image, dy, dx, extents, lanes, wrap, frame, line, total):
 
 
 @fast
-def add_pooled(image, dy, dx, extents, lanes, wrap, frame, down, across, starts, below, wrap_below, stored):
-    """Add every pair to all pairs of windows that hold it.
+def add_pooled(image, dy, dx, extents, lanes, wrap, frame, pool, stored):
+    """Add every pair to all pairs of windows that hold it, in `stored`, (pairs, lanes).
 
-    Args:
-        down: (of every row, the first of its entries; window; weight), the matrix of the pool as sparse columns.
-        across: The same of columns.
-        starts: (2·height − 1, 2·width − 1) of the grid below, where its displacements begin in `stored`; −1 for those that
-            nobody asks for.
-        below: Extents of the grid below.
-        stored: (pairs, lanes).
+    `down` and `across` are the pool's matrices as sparse columns (`layout.sparse_pool`), `below` the extents of its grid,
+    `starts` says where that grid's displacements begin in `stored`, −1 for those that nobody asks for.
     """
+    down, across, starts, below, wrap_below = pool
     y0, many = overlap(dy, extents[0], wrap)
     x0, pixels = overlap(dx, extents[1], wrap)
-    height, width = below
     for y in range(many):
         p, q = y + y0, (y + y0 + dy) % extents[0]
         for j in range(down[0][p], down[0][p + 1]):
             for k in range(down[0][q], down[0][q + 1]):
-                top, ey = down[1][j], down[1][k] - down[1][j]
-                weight = down[2][j] * down[2][k]
+                top, weight = (down[1][j], down[1][k]), down[2][j] * down[2][k]
+                row = image[frame + y, frame * lanes :]
                 add_row(
-                    image[frame + y], x0, dx, pixels, extents[1], lanes, frame, across, starts, height, width, wrap_below, top, ey, weight, stored
+                    row,
+                    x0,
+                    dx,
+                    pixels,
+                    extents[1],
+                    lanes,
+                    across,
+                    starts,
+                    below,
+                    wrap_below,
+                    top,
+                    weight,
+                    stored,
                 )
 
 
 @fast
-def add_row(
-    row, x0, dx, pixels, extent, lanes, frame, across, starts, height, width, wrap, top, ey, weight, stored
-):
-    """One row of pairs to one pair of rows of windows."""
+def add_row(row, x0, dx, pixels, extent, lanes, across, starts, below, wrap, top, weight, stored):
+    """One row of pairs to the pairs of windows whose rows are those of `top`."""
+    height, width = below
+    ey = top[1] - top[0]
     for x in range(pixels):
         p, q = x + x0, (x + x0 + dx) % extent
         for j in range(across[0][p], across[0][p + 1]):
@@ -118,13 +120,13 @@ def add_row(
                 left, ex = across[1][j], across[1][k] - across[1][j]
                 if wrap:
                     start = starts[ey % height, ex % width]
-                    pair = start + top * width + left
+                    pair = start + top[0] * width + left
                 else:
                     start = starts[ey + height - 1, ex + width - 1]
-                    pair = start + (top - max(0, -ey)) * (width - abs(ex)) + left - max(0, -ex)
+                    pair = start + (top[0] - max(0, -ey)) * (width - abs(ex)) + left - max(0, -ex)
                 if start < 0:
                     continue
                 w = weight * across[2][j] * across[2][k]
-                at = (frame + x) * lanes
+                to, more = stored[pair], row[x * lanes : (x + 1) * lanes]
                 for i in range(lanes):
-                    stored[pair, i] += w * row[at + i]
+                    to[i] += w * more[i]

@@ -1,8 +1,9 @@
-"""How pairs of pixels are stored between stages: displacement after displacement, row by row."""
+"""How arrays lie: pairs of pixels displacement after displacement, column images side by side, pools as sparse matrices."""
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ntkit.engines.fused import code
 from ntkit.engines.fused.program import Grid, Stage, pool_matrices
 
 
@@ -26,8 +27,6 @@ def starts_of(displacements: np.ndarray, grid: Grid, wrap: bool) -> tuple[NDArra
 
 def read_displacements(stage: Stage, own: bool) -> np.ndarray:
     """The displacements of its first grid that a stage reads."""
-    from ntkit.engines.fused import code
-
     return (stage.own if own else stage.displacements) * stage.code[0, code.STEP_IN : code.STEP_IN + 2]
 
 
@@ -40,3 +39,16 @@ def _sparse(matrix: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
     pixels, windows = np.nonzero(matrix.T)
     begins = np.searchsorted(pixels, np.arange(matrix.shape[1] + 1))
     return begins.astype(np.int64), windows.astype(np.int64), matrix[windows, pixels].astype(dtype)
+
+
+def filled(columns: np.ndarray, lanes: int) -> np.ndarray:
+    """(k, n) with the last column repeated up to `lanes`."""
+    return np.concatenate([columns, np.repeat(columns[:, -1:], lanes - columns.shape[1], axis=1)], axis=1)
+
+
+def laned(x: np.ndarray, lanes: int, wrap: bool) -> np.ndarray:
+    """(height, width, channels, lanes)."""
+    if wrap:
+        x = np.concatenate([x, x], axis=2)
+    flat = filled(x.reshape(len(x), -1).T, lanes)
+    return np.ascontiguousarray(flat).reshape(*x.shape[1:], lanes)

@@ -13,10 +13,8 @@ from ntkit.engines.fused.code import (
     EXTRA,
     FIELD_A,
     FIELD_B,
-    FIELD_IN,
     FUNCTION,
     GAIN,
-    GRID_IN,
     GRID_OUT,
     HALF_LINES,
     HIGH,
@@ -48,14 +46,16 @@ def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, p, r, d, t,
     Args:
         code: (instructions, COLUMNS).
         numbers: (instructions, NUMBERS).
-        dy: Rows from p to p'; dx: columns.
+        dy: Rows from p to p'.
+        dx: Columns from p to p'.
         one: Fields of the row image, (pixels,).
         two: Fields of the column images, (pixels · lanes,), every row twice where `wrap`.
         lanes: How many column images.
         wrap: Whether positions are taken modulo the grid.
         same: The lane that is the row image itself, or NO_LANE or ALL_LANES.
         tangent: Whether T is wanted.
-        p: Coefficients of angles, r: of arcs (`arc.coefficients`).
+        p: Coefficients of angles (`arc.coefficients`).
+        r: Coefficients of arcs.
         d: (registers, rows, columns · lanes), gaps.
         t: The same of tangent kernels.
         rings: (2, rows, columns · lanes), work space of windows.
@@ -67,7 +67,9 @@ def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, p, r, d, t,
         y, x = dy * step[STEP_OUT], dx * step[STEP_OUT + 1]
         if step[OPERATION] == WEIGH:
             above = (dy * step[STEP_IN], dx * step[STEP_IN + 1])
-            weigh(step, numbers[k], above, y, x, one, two, lanes, wrap, tangent, p, r, d, t, rings, rows, frame)
+            weigh(
+                step, numbers[k], above, y, x, one, two, lanes, wrap, tangent, p, r, d, t, rings, rows, frame
+            )
         elif step[OPERATION] == ADD:
             add(step, y, x, lanes, wrap, d, frame)
             if tangent:
@@ -78,9 +80,7 @@ def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, p, r, d, t,
 
 
 @fast
-def weigh(
-    step, numbers, above, dy, dx, one, two, lanes, wrap, tangent, p, r, d, t, rings, rows, frame
-):
+def weigh(step, numbers, above, dy, dx, one, two, lanes, wrap, tangent, p, r, d, t, rings, rows, frame):
     """A window, weights and a function: row after row of the outputs, each in one go while it is in the L1 cache."""
     height, width = step[GRID_OUT], step[GRID_OUT + 1]
     y0, many = overlap(dy, height, wrap)

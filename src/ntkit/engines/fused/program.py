@@ -1,28 +1,11 @@
-"""A network as the stages of the fused engine: instructions in integers, the fields they read, where pairs go."""
+"""A network as stages of the fused engine: what a stage is, and the grids and pools between them."""
 
 import dataclasses
-import math
-from collections.abc import Iterable
 
 import numpy as np
 
-from ntkit.activations.relu import HalfLines
-from ntkit.engines.fused import code
-from ntkit.layer import Layer
 from ntkit.moments.grid import Window
-from ntkit.tape import (
-    Activate,
-    Add,
-    Affine,
-    Data,
-    Flatten,
-    Inflate,
-    Instruction,
-    Mix,
-    NotOnTape,
-    Slide,
-    record,
-)
+from ntkit.tape import Affine, Data, Flatten, Instruction, Mix
 
 VARIANCE, DEVIATION, INVERSE, HALF_GAP = "variance", "deviation", "inverse deviation", "half gap"
 Field = tuple[str, int]
@@ -79,35 +62,6 @@ class Program:
     head: tuple[Affine, ...]
 
 
-def compile_network(net: Layer, shape: tuple[int, ...]) -> Program:
-    """The program of a network for examples of this shape.
-
-    Raises:
-        NotOnTape: The network is beyond this engine; the message says why.
-    """
-    tape = record(net, shape)
-    if len(shape) > 3:
-        raise NotOnTape("grids of three dimensions")
-    if tape[-1].shape:
-        raise NotOnTape("a network that ends with positions")
-    ends = [i for i, step in enumerate(tape) if isinstance(step, Mix | Flatten)]
-    for e in ends:
-        if any(min(step.inputs) < e for step in tape[e + 1 :]):
-            raise NotOnTape("a pool inside of a branch")
-    starts = [0, *ends]
-    stops = [*ends, len(tape)]
-    head: tuple[Affine, ...] = ()
-    behind = tape[starts[-1] + 1 :]
-    if ends and all(isinstance(step, Affine) for step in behind):
-        head = tuple(step for step in behind if isinstance(step, Affine))
-        starts, stops = starts[:-1], stops[:-1]
-    stages = [_stage(tape, a, b) for a, b in zip(starts, stops, strict=True)]
-    return Program(tuple(tape), tuple(_with_displacements(stages)), head)
-
-
-# Grids ----------------------------------------------------------------------------------------------------------------
-
-
 def as_grid(shape: tuple[int, ...]) -> Grid:
     """Two extents: a vector is one pixel, a line one row."""
     return (1,) * (2 - len(shape)) + shape  # type: ignore[return-value]
@@ -123,274 +77,23 @@ def reads_pairs(first: Instruction) -> bool:
     return not isinstance(first, Data) or not first.shape
 
 
-# Instructions ---------------------------------------------------------------------------------------------------------
-
-
-class _Assembler:
-    """Collects the rows of a stage's code."""
-
-    def __init__(self, tape: list[Instruction], first: int, stop: int):
-        self.tape, self.first, self.stop = tape, first, stop
-        self.rows: list[np.ndarray] = []
-        self.numbers: list[np.ndarray] = []
-        self.fields: list[Field] = []
-        self.pixels = 0
-        self.frame, self.span = 0, 1
-        self.wraps: set[bool] = set()
-        self.register = {first: 0}
-        self.free: list[int] = []
-        self.registers = 1
-        # How far one step of the data's displacement … is 1 at the first grid; strides divide it.
-        self.step = {first: (1, 1)}
-        self.readers: dict[int, list[int]] = {}
-        for i in range(first + 1, stop):
-            for source in tape[i].inputs:
-                self.readers.setdefault(source, []).append(i)
-
-    def field(self, kind: str, node: int) -> int:
-        """Where a field begins among an image's fields."""
-        at = 0
-        for name, number in self.fields:
-            if (name, number) == (kind, node):
-                return at
-            at += math.prod(as_grid(self.tape[number].shape))
-        self.fields.append((kind, node))
-        return at
-
-    def row(self, operation: int, source: int, node: int) -> np.ndarray:
-        """An instruction with its registers and grids; windows of one pixel."""
-        row = np.zeros(code.COLUMNS, np.int64)
-        row[code.OPERATION], row[code.INPUT] = operation, self.register[source]
-        for column in (code.TAPS, code.STRIDE, code.DILATION):
-            row[column : column + 2] = 1
-        row[code.GRID_IN : code.GRID_IN + 2] = as_grid(self.tape[source].shape)
-        row[code.GRID_OUT : code.GRID_OUT + 2] = as_grid(self.tape[node].shape)
-        row[code.STEP_IN : code.STEP_IN + 2] = self.step[source]
-        return row
-
-    def emit(self, row: np.ndarray, numbers: Iterable[float], node: int, used: Iterable[int]) -> None:
-        """Give the outputs a register, and set those free that nothing reads any more."""
-        out = self.free.pop() if self.free else self.registers
-        self.registers = max(self.registers, out + 1)
-        row[code.OUTPUT] = out
-        row[code.STEP_OUT : code.STEP_OUT + 2] = self.step[node]
-        self.register[node] = out
-        self.rows.append(row)
-        self.numbers.append(np.array([*numbers, *[0.0] * code.NUMBERS])[: code.NUMBERS])
-        for source in set(used):
-            if all(reader <= node for reader in self.readers.get(source, [])):
-                self.free.append(self.register[source])
-
-    def follower(self, node: int, kind: type) -> int | None:
-        """The next instruction, where it is of a kind and the only reader of this one."""
-        readers = self.readers.get(node, [])
-        return readers[0] if len(readers) == 1 and isinstance(self.tape[readers[0]], kind) else None
-
-
-def _stage(tape: list[Instruction], first: int, stop: int) -> Stage:
-    assembler = _Assembler(tape, first, stop)
-    if reads_pairs(tape[first]):
-        assembler.field(HALF_GAP, first)
-    done = {first}
-    for i in range(first + 1, stop):
-        if i in done:
-            continue
-        step = tape[i]
-        if isinstance(step, Add):
-            done |= {_add(assembler, i)}
-        elif isinstance(step, Inflate):
-            done |= {_inflate(assembler, i)}
-        else:
-            done |= _weigh(assembler, i)
-    last = stop - 1
-    if not assembler.rows:
-        _weigh(assembler, None)
-    if len(assembler.wraps) > 1:
-        raise NotOnTape("convolutions around the edge and others in one stage")
-    wrap = assembler.wraps == {True}
-    grids = as_grid(tape[first].shape), as_grid(tape[last].shape)
-    table = np.stack(assembler.rows)
-    steps = assembler.step[last]
-    _count_steps_from_the_end(table, steps)
-    if wrap and any(extent % stride for extent, stride in zip(grids[0], steps, strict=True)):
-        raise NotOnTape("a stride around an edge that it does not divide")
-    none = np.zeros((0, 2), np.int64)
-    return Stage(
-        table,
-        np.stack(assembler.numbers),
-        first,
-        last,
-        *grids,
-        tuple(assembler.fields),
-        assembler.registers,
-        assembler.frame,
-        assembler.span,
-        wrap,
-        none,
-        none,
-        tape[stop] if stop < len(tape) else None,  # type: ignore[arg-type]
-    )
-
-
-def _count_steps_from_the_end(table: np.ndarray, total: tuple[int, int]) -> None:
-    """One step of the last grid is `total` steps of the first, and fewer on those between."""
-    for column in (code.STEP_IN, code.STEP_OUT):
-        table[:, column : column + 2] = np.array(total) // table[:, column : column + 2]
-
-
-def _add(assembler: _Assembler, i: int) -> int:
-    inputs = assembler.tape[i].inputs
-    steps = {assembler.step[source] for source in inputs}
-    if len(steps) > 1:
-        raise NotOnTape("branches with unlike strides")
-    assembler.step[i] = steps.pop()
-    left = inputs[0]
-    if len(inputs) == 1:
-        raise NotOnTape("a sum of one branch")
-    for k, right in enumerate(inputs[1:]):
-        row = assembler.row(code.ADD, left, i)
-        row[code.OTHER] = assembler.register[right]
-        partial = {left, right} if k else {left, right}
-        if k:
-            assembler.free.append(assembler.register[i])
-            partial = {right}
-        assembler.emit(row, (), i, partial)
-        left = i
-    return i
-
-
-def _inflate(assembler: _Assembler, i: int) -> int:
-    step = assembler.tape[i]
-    (source,) = step.inputs
-    assembler.step[i] = assembler.step[source]
-    row = assembler.row(code.INFLATE, source, i)
-    row[code.FIELD_A] = assembler.field(VARIANCE, source)
-    assembler.emit(row, (step.extra,), i, {source})  # type: ignore[attr-defined]
-    return i
-
-
-def _weigh(assembler: _Assembler, i: int | None) -> set[int]:
-    """A window, weights and an activation, as many of them as follow one another from instruction i on."""
-    tape = assembler.tape
-    source = assembler.first if i is None else tape[i].inputs[0]
-    node, taken = source, set()
-    row_windows = None
-    scale, gain, shift = 1.0, 0.0, 0.0
-    follow = i
-    if follow is not None and isinstance(tape[follow], Slide):
-        row_windows, node = tape[follow].windows, follow  # type: ignore[attr-defined]
-        taken.add(node)
-        follow = assembler.follower(node, Affine)
-    if follow is not None and isinstance(tape[follow], Affine):
-        affine: Affine = tape[follow]  # type: ignore[assignment]
-        node = follow
-        taken.add(node)
-        scale = affine.scale
-        if scale == 0 and affine.weight_rate != 0:
-            raise NotOnTape("trained weights of standard deviation 0")
-        gain = affine.weight_rate / scale if scale else 0.0
-        shift = affine.bias_rate - gain * affine.shift
-        follow = assembler.follower(node, Activate)
-    before = node
-    function, shape = code.LINEAR, (0.0, 0.0)
-    if follow is not None and isinstance(tape[follow], Activate):
-        node = follow
-        taken.add(node)
-        function, shape = _function(tape[follow].activation)  # type: ignore[attr-defined]
-    row = assembler.row(code.WEIGH, source, node)
-    assembler.step[node] = assembler.step[source]
-    taps = 1
-    if row_windows is not None:
-        taps = _window(assembler, row, row_windows, source, node)
-    row[code.FUNCTION] = function
-    if function == code.HALF_LINES:
-        row[code.FIELD_A] = assembler.field(DEVIATION, before)
-        row[code.FIELD_B] = assembler.field(INVERSE, before)
-    else:
-        row[code.FIELD_A] = assembler.field(VARIANCE, before)
-    assembler.emit(row, (scale / taps, gain, shift, *shape), node, {source})
-    return taken
-
-
-def _window(
-    assembler: _Assembler, row: np.ndarray, windows: tuple[Window, ...], source: int, node: int
-) -> int:
-    grid = as_grid(assembler.tape[source].shape)
-    steps = list(assembler.step[source])
-    windows = as_windows(windows)
-    for k, (window, extent) in enumerate(zip(windows, grid, strict=True)):
-        low, high = window.pads(extent, "Conv")
-        row[code.TAPS + k], row[code.STRIDE + k] = window.size, window.stride
-        row[code.DILATION + k], row[code.LOW + k], row[code.HIGH + k] = window.dilation, low, high
-        steps[k] *= window.stride
-        assembler.frame = max(assembler.frame, low, high)
-        assembler.span = max(assembler.span, window.reach)
-    if any(w.size > 1 for w in windows):
-        assembler.wraps.add(any(w.padding == "CIRCULAR" for w in windows))
-    row[code.FIELD_IN] = assembler.field(VARIANCE, source)
-    assembler.step[node] = (steps[0], steps[1])
-    return math.prod(w.size for w in windows)
-
-
-def _function(activation: object) -> tuple[int, tuple[float, float]]:
-    if isinstance(activation, HalfLines):
-        neg, pos = (float(w) for w in activation.weights)
-        return code.HALF_LINES, ((pos - neg) ** 2, pos * neg)
-    raise NotOnTape(type(activation).__name__)
-
-
-# Displacements --------------------------------------------------------------------------------------------------------
-
-
-def _with_displacements(stages: list[Stage]) -> list[Stage]:
-    """From the last stage to the first: which displacements are asked of it."""
-    found = []
-    cross, own = {(0, 0)}, set()
-    for k in reversed(range(len(stages))):
-        stage = stages[k]
-        if stage.end is not None:
-            variances = k + 1 < len(stages)
-            cross = _above(stage, cross)
-            own = _above(stage, own | {(0, 0)}) if variances and isinstance(stage.end, Mix) else set()
-        found.append(dataclasses.replace(stage, displacements=_array(cross), own=_array(own)))
-        steps = stage.code[0, code.STEP_IN : code.STEP_IN + 2]
-        cross, own = ({(y * steps[0], x * steps[1]) for y, x in some} for some in (cross, own))
-    return found[::-1]
-
-
-def _array(pairs: set[tuple[int, int]]) -> np.ndarray:
-    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
-
-
-def _above(stage: Stage, below: set[tuple[int, int]]) -> set[tuple[int, int]]:
-    """The displacements of the last grid that some pair of windows with a displacement of `below` holds."""
-    if isinstance(stage.end, Flatten):
-        return {(0, 0)}
-    assert stage.end is not None
-    reach = []
-    matrices = pool_matrices(stage.end)
-    for axis, matrix in enumerate(matrices):
-        extent, windows = stage.grid_out[axis], matrix.shape[0]
-        between: dict[int, set[int]] = {}
-        for e in range(-windows + 1, windows):
-            found = set()
-            for a in range(max(0, -e), min(windows, windows - e)):
-                p, q = np.flatnonzero(matrix[a]), np.flatnonzero(matrix[a + e])
-                found |= set((q[None, :] - p[:, None]).ravel().tolist())
-            between.setdefault(e % windows if stage.wrap else e, set()).update(
-                {f % extent for f in found} if stage.wrap else found
-            )
-        reach.append(between)
-    return {
-        (dy, dx)
-        for ey, ex in below
-        for dy in reach[0].get(ey % len(matrices[0]) if stage.wrap else ey, ())
-        for dx in reach[1].get(ex % len(matrices[1]) if stage.wrap else ex, ())
-    }
-
-
 def pool_matrices(end: Mix) -> tuple[np.ndarray, np.ndarray]:
     """The matrices of a pool down and across."""
     one = np.ones((1, 1))
-    matrices = (one,) * (2 - len(end.matrices)) + end.matrices
-    return matrices  # type: ignore[return-value]
+    return (one,) * (2 - len(end.matrices)) + end.matrices  # type: ignore[return-value]
+
+
+def sums_up(stage: Stage) -> bool:
+    """Whether the pool behind a stage is a sum or mean over all pixels."""
+    matrices = pool_matrices(stage.end)  # type: ignore[arg-type]
+    return all(len(m) == 1 and np.ptp(m) == 0 for m in matrices)
+
+
+def weight_of_sum(stage: Stage) -> float:
+    """What a sum over pairs of pixels counts in the field behind the stage."""
+    if stage.end is None:
+        return 1.0
+    if isinstance(stage.end, Flatten):
+        return 1.0 / (stage.grid_out[0] * stage.grid_out[1])
+    a, b = pool_matrices(stage.end)
+    return float(a[0, 0] * b[0, 0]) ** 2

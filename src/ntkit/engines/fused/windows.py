@@ -70,7 +70,11 @@ def sum_across(row, step, pixels, lanes, frame, out):
     start = (frame - step[LOW + 1]) * lanes
     n = pixels * lanes
     if stride == 1 and taps == 3:
-        a, b, c = row[start : start + n], row[start + hop : start + hop + n], row[start + 2 * hop : start + 2 * hop + n]
+        a, b, c = (
+            row[start : start + n],
+            row[start + hop : start + hop + n],
+            row[start + 2 * hop : start + 2 * hop + n],
+        )
         for i in range(n):
             out[i] = a[i] + b[i] + c[i]
     elif stride == 1:

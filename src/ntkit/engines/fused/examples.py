@@ -1,0 +1,101 @@
+"""The fields of single examples: variances from layer to layer, and within pools from an example with itself."""
+
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntkit.engines.fused.fields import Fields
+from ntkit.engines.fused.machine import ALL_LANES
+from ntkit.engines.fused.program import Program, Stage, as_grid, as_windows, pool_matrices
+from ntkit.engines.fused.runner import Runner
+from ntkit.moments import BivariateNormal
+from ntkit.tape import Activate, Add, Affine, Data, Flatten, Inflate, Mix, Slide
+
+_PIECE = 4096  # variances at a time through an activation
+
+
+def fields_of(program: Program, x: np.ndarray) -> Fields:
+    """The variances of all pixels behind every instruction."""
+    tape, fields = program.tape, Fields({}, {})
+    images = x.reshape(len(x), *as_grid(tape[0].shape), x.shape[-1])
+    for i, step in enumerate(tape):
+        if isinstance(step, Data):
+            fields.variances[i] = np.mean(images.astype(np.float64) ** 2, axis=-1)
+            fields.half_gaps[i] = np.zeros_like(fields.variances[i])
+        elif isinstance(step, Mix) and id(step) in {id(s.end) for s in program.stages[:-1]}:
+            _pool(program, next(s for s in program.stages if s.end is step), images, fields, i)
+        elif isinstance(step, Mix):
+            break  # only weights follow, which ask for no variances
+        else:
+            _follow(fields, step, i)
+    return fields
+
+
+def _follow(fields: Fields, step: Any, i: int) -> None:
+    q = [fields.variances[source] for source in step.inputs]
+    if isinstance(step, Slide):
+        fields.variances[i] = _window_mean(q[0], as_windows(step.windows))
+    elif isinstance(step, Affine):
+        fields.variances[i] = step.scale * q[0] + step.shift
+    elif isinstance(step, Activate):
+        fields.variances[i] = _activated(step.activation, q[0])
+    elif isinstance(step, Inflate):
+        fields.variances[i] = (1 + step.extra) * q[0]
+    elif isinstance(step, Add):
+        fields.variances[i] = sum(q[1:], q[0])
+    elif isinstance(step, Flatten):
+        fields.variances[i] = q[0].mean(axis=(1, 2), keepdims=True)
+        fields.half_gaps[i] = np.zeros_like(fields.variances[i])
+
+
+def _activated(activation: Any, q: np.ndarray) -> np.ndarray:
+    """E[f(u)²], u of variance q; in pieces of one size, so that one program serves all shapes."""
+    pieces = -(-q.size // _PIECE)
+    flat = np.zeros(pieces * _PIECE)
+    flat[: q.size] = q.ravel()
+    with jax.enable_x64(True):
+        found = [np.asarray(_own_dual(activation, piece)) for piece in flat.reshape(pieces, _PIECE)]
+    return np.concatenate(found)[: q.size].reshape(q.shape)
+
+
+@jax.jit
+def _own_dual(activation: Any, q: jax.Array) -> jax.Array:
+    return activation.dual(BivariateNormal(q, q, q, jax.numpy.zeros_like(q)))
+
+
+def _window_mean(q: np.ndarray, windows: tuple) -> np.ndarray:
+    for axis, window in enumerate(windows, start=1):
+        low, high = window.pads(q.shape[axis], "Conv")
+        mode = "wrap" if window.padding == "CIRCULAR" else "constant"
+        widths = [(0, 0)] * q.ndim
+        widths[axis] = (low, high)
+        padded = np.pad(q, widths, mode=mode)  # type: ignore[call-overload]
+        taken = np.lib.stride_tricks.sliding_window_view(padded, window.reach, axis=axis)
+        taken = np.take(taken, np.arange(0, taken.shape[axis], window.stride), axis=axis)
+        q = taken[..., :: window.dilation].mean(axis=-1)
+    return q
+
+
+def _pool(program: Program, stage: Stage, images: np.ndarray, fields: Fields, i: int) -> None:
+    """Half of the gap within windows, by running every image with itself over the few displacements of a window."""
+    a, b = pool_matrices(stage.end)  # type: ignore[arg-type]
+    mean = np.einsum("Pp,npq,Qq->nPQ", a, fields.variances[stage.last], b)
+    gaps = np.empty_like(mean)
+    upto = next(k for k, s in enumerate(program.stages, start=1) if s is stage)
+    for k in range(len(images)):
+        gaps[k] = _own_gap(program, upto, images[k : k + 1], fields, k)
+    fields.half_gaps[i] = gaps / 2
+    rows = a.sum(1)[:, None] * b.sum(1)[None, :]
+    fields.variances[i] = rows * mean - gaps / 2
+
+
+def _own_gap(program: Program, upto: int, image: np.ndarray, fields: Fields, k: int) -> np.ndarray:
+    one = Fields(
+        *({n: q[k : k + 1] for n, q in some.items()} for some in (fields.variances, fields.half_gaps))
+    )
+    # In the precision of the kernel: then the gap of equal images is 0, not what two roundings differ by.
+    run = Runner(program, image.dtype, 1, tangent=False, own=True)
+    stored, _ = run.stages(image, image, one, one, np.array([ALL_LANES]), upto)
+    height, width = as_grid(program.stages[upto - 1].end.shape)  # type: ignore[union-attr]
+    return stored[0, : height * width, 0].reshape(height, width)

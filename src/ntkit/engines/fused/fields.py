@@ -1,0 +1,40 @@
+"""What is known of single examples: numbers of every pixel, as the instructions of a stage read them."""
+
+import dataclasses
+
+import numpy as np
+
+from ntkit.engines.fused.program import DEVIATION, HALF_GAP, INVERSE, VARIANCE
+
+
+@dataclasses.dataclass
+class Fields:
+    """Numbers of every pixel of a batch.
+
+    Attributes:
+        variances: Of every instruction of the tape, (n, height, width), in double precision.
+        half_gaps: Of every pool, half of the gap within a window, alike.
+    """
+
+    variances: dict[int, np.ndarray]
+    half_gaps: dict[int, np.ndarray]
+
+    def at(self, part: slice) -> "Fields":
+        """Those of some examples."""
+        some = ({n: q[part] for n, q in each.items()} for each in (self.variances, self.half_gaps))
+        return Fields(*some)
+
+    def field(self, kind: str, node: int) -> np.ndarray:
+        """(n, height, width), one of the kinds that a program names."""
+        if kind == HALF_GAP:
+            # Of a pool to one pixel it has been taken away, in double precision.
+            halves = self.half_gaps[node]
+            return halves if halves[0].size > 1 else np.zeros_like(halves)
+        q = self.variances[node]
+        if kind == VARIANCE:
+            return q
+        deviation = np.sqrt(q)
+        if kind == DEVIATION:
+            return deviation
+        assert kind == INVERSE
+        return np.divide(1.0, deviation, out=np.zeros_like(deviation), where=deviation > 0)
