@@ -189,6 +189,16 @@ def test_a_singular_kernel_does_not_determine_convergence(tmp_path, capsys) -> N
     assert f"{line['test']['score']:,.0f}" not in said
 
 
+def test_a_singular_kernel_of_float32_ends_no_study(tmp_path) -> None:
+    homes(tmp_path / "homes.csv")
+    options = Options(
+        str(tmp_path / "homes.csv"), "mlp", {"depth": "3", "act": "erf"}, "price", dtype="float32"
+    )
+    results, _ = run(options)
+    assert results["kernels"]["ntk"]["singular"]
+    assert results["methods"][1]["test"]["r2"] > 0.3
+
+
 def test_what_is_said_of_a_finite_network(iris, tmp_path, capsys) -> None:
     predicted, real = iris[0]["methods"][3:5]
     assert (predicted["name"], real["name"]) == ("predicted after 60 steps", "network of width 512")
