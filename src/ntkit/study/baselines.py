@@ -13,12 +13,7 @@ RIDGES = np.logspace(-4, 5, 28)
 WIDTHS = (0.2, 1.0, 5.0)  # times 1 / (columns · variance), scikit-learn's "scale"
 PENALTIES = (0.3, 1.0, 10.0, 100.0)
 PENALTIES_OF_REGRESSION = (0.01, 0.1, 1.0, 10.0, 100.0, 1000.0)
-TOLERANCES = (
-    0.1,
-    0.3,
-    0.03,
-    0.01,
-)  # epsilon, in standard deviations of the target; the first while C is chosen
+TOLERANCES = (0.1, 0.3, 0.02)  # epsilon over the target's deviation; the first while C is chosen
 TRIALS = len(WIDTHS) * len(PENALTIES_OF_REGRESSION) + len(TOLERANCES)
 FOLDS = 3
 

@@ -15,7 +15,7 @@ from ntkit.study.preprocessing import NumberCoding
 
 Numbers = dict[str, Any]
 
-JITTER = 1e-6  # the most that is added to a singular kernel, relative to the mean of its diagonal
+JITTER = 1e-6  # the most that is added to a singular kernel of float64, relative to the mean of its diagonal
 TIMES = 60
 SLOWEST = 1e-7  # modes slower than this, relative to the fastest, are not waited for
 
@@ -31,6 +31,14 @@ class Modes:
 def decompose(kernels: Kernels) -> Modes:
     """Decompose both kernels of the training rows."""
     return Modes(eigendecomposition(kernels.ntk_train), eigendecomposition(kernels.nngp_train))
+
+
+def most_jitter(eigen: Eigen) -> float:
+    """The most that is added to a singular kernel, relative to the mean of its diagonal: ten times its rounding at least.
+
+    The rounding of a float32 kernel is more than 1e-6.
+    """
+    return max(JITTER, 10 * eigen.noise / float(np.mean(eigen.values)))
 
 
 def method(
@@ -67,7 +75,9 @@ def at_convergence(
     Raises:
         NumericalError: The kernel is singular beyond repair.
     """
-    fit = kernel_regression(kernels.ntk_train, examples.train.coded, max_relative_jitter=JITTER)
+    fit = kernel_regression(
+        kernels.ntk_train, examples.train.coded, max_relative_jitter=most_jitter(modes.ntk)
+    )
     test = fit.predict(kernels.ntk_test)
     determined = fit.factor.jitter == 0 and spectrum(modes.ntk).positive_definite
     line = method(
@@ -84,7 +94,10 @@ def with_ridge(
     """The NTK with the ridge that leave-one-out chooses: its line, its test outputs, and the losses along the ridge."""
     choice = choose_ridge(modes.ntk, examples.train.coded)
     fit = kernel_regression(
-        kernels.ntk_train, examples.train.coded, ridge=choice.ridge, max_relative_jitter=JITTER
+        kernels.ntk_train,
+        examples.train.coded,
+        ridge=choice.ridge,
+        max_relative_jitter=most_jitter(modes.ntk),
     )
     test = fit.predict(kernels.ntk_test)
     line = method(
@@ -112,7 +125,9 @@ def with_ridge(
 def bayesian(kernels: Kernels, modes: Modes, examples: Examples) -> tuple[dict[str, Any], dict[str, Any]]:
     """The NNGP posterior, its noise by marginal likelihood: its line of the table, and means with intervals."""
     noise = likeliest_noise(modes.nngp, examples.train.coded)
-    process = posterior(kernels.nngp_train, examples.train.coded, noise=noise, max_relative_jitter=JITTER)
+    process = posterior(
+        kernels.nngp_train, examples.train.coded, noise=noise, max_relative_jitter=most_jitter(modes.nngp)
+    )
     test = process.mean(kernels.nngp_test)
     variance = process.variance(kernels.nngp_test, kernels.nngp_test_diagonal)
     deviation = np.sqrt(variance + noise)

@@ -80,10 +80,10 @@ def check_gaussian(network: Network, name: str) -> None:
         NoClosedFormError: Second moments do not determine the network's kernel at all.
     """
     x = jax.ShapeDtypeStruct((2, *network.input_shape), np.float32)
-    jax.eval_shape(lambda x: nk.kernel(network.layer, x), x)
     try:
         jax.eval_shape(lambda x: nk.kernel(network.layer >> nk.Relu(), x), x)
     except NoClosedFormError as error:
+        jax.eval_shape(lambda x: nk.kernel(network.layer, x), x)  # where this fails too, that is the message
         raise InputError(
             f"the outputs of the network {name!r} are not Gaussian, and the predictions and the posterior of a "
             "study suppose that they are. Remedy: end the network with a Dense layer"

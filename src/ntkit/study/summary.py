@@ -31,8 +31,8 @@ def summary(results: dict[str, Any], folder: Path) -> None:
     if results["finite"]:
         found = results["finite"]
         console.print(
-            f"After {found['steps']} steps the test outputs of the network of width {found['width']} lie "
-            f"{percent(found['relative_distance_test'])} of the way that training has moved them from those predicted",
+            f"After {found['steps']} steps the test outputs of the network of width {found['width']} are off their "
+            f"prediction by {percent(found['relative_distance_test'])} of the distance that training has moved them",
             soft_wrap=True,
         )
     console.print(f"{results['made']['seconds']['total']:.0f} s", style="dim")
