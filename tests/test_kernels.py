@@ -202,7 +202,9 @@ def test_one_layer_is_a_stack_and_a_sum_of_one():
 
 def test_a_stack_of_networks_is_for_vmap():
     stack = jax.tree.map(lambda a: np.array([a, 2 * a]), nk.Dense(2))
-    with pytest.raises(InputError, match=r"net.w_std is shaped \(2,\): a hyperparameter is one number; use jax.vmap"):
+    with pytest.raises(
+        InputError, match=r"net.w_std is shaped \(2,\): a hyperparameter is one number; use jax.vmap"
+    ):
         nk.kernel(stack, X)
 
 

@@ -202,7 +202,9 @@ def test_largest_learning_rate_is_where_descent_turns():
 def test_divergence_is_an_error_not_a_nan():
     curve = gradient_descent(K, Y, learning_rate=3 * largest_learning_rate(K))
     for act in (curve.train, curve.train_loss, lambda steps: curve.test(steps, K_TEST)):
-        with pytest.raises(NumericalError, match="where gradient descent diverges, use a learning rate below"):
+        with pytest.raises(
+            NumericalError, match="where gradient descent diverges, use a learning rate below"
+        ):
             act(10_000)
     with pytest.raises(NumericalError, match="no limit: its learning rate is 3 times largest_learning_rate"):
         curve.train([1.0, np.inf])

@@ -206,7 +206,9 @@ def _fused(net: Layer, x1: np.ndarray, x2: np.ndarray, memory: int) -> tuple[Pai
     from ntkit.engines.fused import Engine
 
     engine = Engine(net, x1.shape[1:])
-    return engine.pairs, _tile_side(max(len(x1), len(x2)), 2 * engine.bytes_per_example(), memory, memory, power=1)
+    return engine.pairs, _tile_side(
+        max(len(x1), len(x2)), 2 * engine.bytes_per_example(), memory, memory, power=1
+    )
 
 
 def _checked(x1: Inputs, x2: Inputs | None, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.dtype, bool]:

@@ -146,9 +146,7 @@ class Tape:
         step = Activate((self.number,), self.shape, activation)
         return self._then(step, self.facts.after_activation(activation.odd))
 
-    def affine(
-        self, scale: Any, shift: Any, *, weight_rate: Any, bias_rate: Any, channels: int
-    ) -> "Tape":
+    def affine(self, scale: Any, shift: Any, *, weight_rate: Any, bias_rate: Any, channels: int) -> "Tape":
         """Fresh weights."""
         numbers = (float(scale), float(shift), float(weight_rate), float(bias_rate))
         return self._then(Affine((self.number,), self.shape, *numbers), self.facts.after_weights(channels))
@@ -224,5 +222,5 @@ def record(net: Layer, shape: tuple[int, ...]) -> list[Instruction]:
     """
     start: list[Instruction] = [Data((), tuple(shape[:-1]))]
     tape: Any = Tape(start, 0, Facts.of_data(shape[-1]), Need())
-    end = net.propagate(tape)
+    end: Any = net.propagate(tape)
     return end.instructions

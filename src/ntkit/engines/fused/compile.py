@@ -1,8 +1,10 @@
 """`compile_network`: the program of a network for one shape of examples."""
 
+import numpy as np
+
 from ntkit.engines.fused.assemble import assemble
 from ntkit.engines.fused.displacements import with_displacements
-from ntkit.engines.fused.program import Program
+from ntkit.engines.fused.program import Program, pool_matrices
 from ntkit.layer import Layer
 from ntkit.tape import Affine, Flatten, Mix, NotOnTape, record
 
@@ -30,4 +32,8 @@ def compile_network(net: Layer, shape: tuple[int, ...]) -> Program:
         head = tuple(step for step in behind if isinstance(step, Affine))
         starts, stops = starts[:-1], stops[:-1]
     stages = [assemble(tape, a, b) for a, b in zip(starts, stops, strict=True)]
+    for stage in stages[:-1]:
+        sums = [m.sum(axis=1) for m in pool_matrices(stage.end)] if isinstance(stage.end, Mix) else []
+        if any(np.ptp(s) > 1e-9 * np.abs(s).max() for s in sums):
+            raise NotOnTape("a pool whose windows differ in weight, as at a padded edge")
     return Program(tuple(tape), tuple(with_displacements(stages)), head)

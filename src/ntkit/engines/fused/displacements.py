@@ -12,7 +12,8 @@ from ntkit.tape import Flatten, Mix
 def with_displacements(stages: list[Stage]) -> list[Stage]:
     """From the last stage to the first: which displacements are asked of it."""
     found = []
-    cross, own = {(0, 0)}, set()
+    cross: set[tuple[int, int]] = {(0, 0)}
+    own: set[tuple[int, int]] = set()
     for k in reversed(range(len(stages))):
         stage = stages[k]
         if stage.end is not None:

@@ -34,12 +34,13 @@ def read_images(one, two, dy, dx, lanes, wrap, tangent, d, t, frame):
 
 
 @fast
-def read_pairs(stored_d, stored_t, start, extents, one, two, lanes, dy, dx, wrap, tangent, d, t, frame):
+def read_pairs(pairs, extents, one, two, lanes, dy, dx, wrap, tangent, d, t, frame):
     """A field that a pool has left, less half of the gaps that either image has within a window.
 
-    `stored_d` and `stored_t` are (pairs, lanes); those of this displacement begin at `start` and follow row by row. The
+    `pairs` holds gaps and tangent kernels, each (pairs, lanes); those of this displacement begin at `start`, row by row. The
     first field of either image is half of the gap within a window. What rounding leaves of two equal images counts as 0.
     """
+    stored_d, stored_t, start = pairs
     noise = 4 * np.finfo(d.dtype).eps
     height, width = extents
     y0, many = overlap(dy, height, wrap)

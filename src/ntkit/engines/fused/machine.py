@@ -40,7 +40,7 @@ NO_LANE = -1
 
 
 @fast
-def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, p, r, d, t, rings, rows, frame):
+def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, polynomials, work):
     """All instructions on the displacement (dy, dx) of the stage's last grid.
 
     Args:
@@ -54,14 +54,12 @@ def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, p, r, d, t,
         wrap: Whether positions are taken modulo the grid.
         same: The lane that is the row image itself, or NO_LANE or ALL_LANES.
         tangent: Whether T is wanted.
-        p: Coefficients of angles (`arc.coefficients`).
-        r: Coefficients of arcs.
-        d: (registers, rows, columns · lanes), gaps.
-        t: The same of tangent kernels.
-        rings: (2, rows, columns · lanes), work space of windows.
-        rows: (4, columns · lanes), work space of a row.
-        frame: Width of the frame, in pixels.
+        polynomials: Coefficients of angles and of arcs (`arc.coefficients`).
+        work: Registers of gaps and of tangent kernels, each (registers, rows, columns · lanes); rings of windows and rows,
+            which are work space; and the width of the frame in pixels.
     """
+    p, r = polynomials
+    d, t, rings, rows, frame = work
     for k in range(code.shape[0]):
         step = code[k]
         y, x = dy * step[STEP_OUT], dx * step[STEP_OUT + 1]

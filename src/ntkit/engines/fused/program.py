@@ -80,7 +80,7 @@ def reads_pairs(first: Instruction) -> bool:
 def pool_matrices(end: Mix) -> tuple[np.ndarray, np.ndarray]:
     """The matrices of a pool down and across."""
     one = np.ones((1, 1))
-    return (one,) * (2 - len(end.matrices)) + end.matrices  # type: ignore[return-value]
+    return (one,) * (2 - len(end.matrices)) + end.matrices
 
 
 def sums_up(stage: Stage) -> bool:

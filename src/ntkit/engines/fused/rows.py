@@ -5,14 +5,15 @@ several second images (the lanes). `one` stands for the first image, spread over
 """
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 # No array is made inside: without reference counts, which are atomic, rows of a few hundred numbers take a third less.
-_OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
-fast = njit(fastmath={"contract", "nsz", "arcp", "reassoc"}, **_OPTIONS)
-inline = njit(inline="always", **_OPTIONS)
+OPTIONS: Any = {"nogil": True, "error_model": "numpy", "_nrt": False}
+fast = njit(fastmath={"contract", "nsz", "arcp", "reassoc"}, **OPTIONS)
+inline = njit(inline="always", **OPTIONS)
 
 
 @inline

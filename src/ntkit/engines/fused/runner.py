@@ -101,13 +101,12 @@ class Runner:
     def _ends(self, stage: Stage, after: Stage | None, pooled: bool, rows: int) -> tuple[tuple, tuple]:
         lanes, dtype = self.lanes, self.dtype
         if not pooled:
-            sums = np.zeros((rows, lanes)), np.zeros((rows, lanes))
+            both = np.zeros((2, rows, lanes))
             nothing = (np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(1, dtype))
             empty = np.zeros((rows, 1, lanes), dtype)
             starts = np.zeros((1, 1), np.int64)
-            return (*sums, nothing, nothing, starts, (1, 1), False, empty, empty), tuple(
-                s[:, None, :] for s in sums
-            )
+            ends = (both[0], both[1], nothing, nothing, starts, (1, 1), False, empty, empty)
+            return ends, (both[0][:, None], both[1][:, None])
         below = as_grid(stage.end.shape)  # type: ignore[union-attr]
         if after is None:
             wanted, wrap = np.zeros((1, 2), np.int64), False

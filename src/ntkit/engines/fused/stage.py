@@ -9,6 +9,7 @@ from numba import njit
 from ntkit.engines.fused.code import OUTPUT, STEP_IN
 from ntkit.engines.fused.ends import add_pooled, add_sum, read_images, read_pairs
 from ntkit.engines.fused.machine import run
+from ntkit.engines.fused.rows import OPTIONS, fast
 
 IMAGES, PAIRS = range(2)  # where a stage reads
 SUM, POOL = range(2)  # what it writes
@@ -24,10 +25,40 @@ def _sources() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
+@fast
+def read(plan, source, i, dy, dx, one, two, lanes, tangent, d, t, frame):
+    """The pairs of a displacement, of which row image i is the first."""
+    code, _, _, grid, _, wrap, reads, _ = plan
+    images1, images2, stored_d, stored_t, starts = source
+    y, x = dy * code[0, STEP_IN], dx * code[0, STEP_IN + 1]
+    if reads == IMAGES:
+        read_images(images1[i], images2, y, x, lanes, wrap, tangent, d, t, frame)
+    else:
+        start = starts[y, x] if wrap else starts[y + grid[0] - 1, x + grid[1] - 1]
+        pairs = stored_d[i], stored_t[i], start
+        read_pairs(pairs, grid, one, two, lanes, y, x, wrap, tangent, d, t, frame)
+
+
+@fast
+def write(plan, ends, i, dy, dx, lanes, tangent, d, t, line, frame):
+    """Add the pairs of a displacement to what row image i ends in."""
+    _, _, _, _, grid, wrap, _, writes = plan
+    sum_d, sum_t, down, across, starts, below, wrap_below, pooled_d, pooled_t = ends
+    if writes == SUM:
+        add_sum(d, dy, dx, grid, lanes, wrap, frame, line, sum_d[i])
+        if tangent:
+            add_sum(t, dy, dx, grid, lanes, wrap, frame, line, sum_t[i])
+    else:
+        pool = down, across, starts, below, wrap_below
+        add_pooled(d, dy, dx, grid, lanes, wrap, frame, pool, pooled_d[i])
+        if tangent:
+            add_pooled(t, dy, dx, grid, lanes, wrap, frame, pool, pooled_t[i])
+
+
 def _compiled(sources: str) -> Any:
     """`run_stage`, compiled once for each state of the sources, and kept on disk."""
 
-    @njit(cache=True, nogil=True, error_model="numpy", _nrt=False)
+    @njit(cache=True, **OPTIONS)
     def run_stage(plan, source, ends, fields, same, lanes, tangent, polynomials, space):
         """Fill the ends of a stage for all row images.
 
@@ -44,66 +75,17 @@ def _compiled(sources: str) -> Any:
             space: (gaps, tangent kernels, rings, rows, line, frame).
         """
         _ = sources
-        code, numbers, displacements, grid_in, grid_out, wrap, reads, writes = plan
-        images1, images2, stored_d, stored_t, starts_in = source
-        sum_d, sum_t, down, across, starts_out, below, wrap_below, pooled_d, pooled_t = ends
+        code, numbers, displacements, _, _, wrap, _, _ = plan
         ones, two = fields
-        p, r = polynomials
         d, t, rings, rows, line, frame = space
+        work = d, t, rings, rows, frame
+        last = code[-1, OUTPUT]
         for i in range(ones.shape[0]):
-            one = ones[i]
             for k in range(displacements.shape[0]):
                 dy, dx = displacements[k, 0], displacements[k, 1]
-                y, x = dy * code[0, STEP_IN], dx * code[0, STEP_IN + 1]
-                if reads == IMAGES:
-                    read_images(images1[i], images2, y, x, lanes, wrap, tangent, d[0], t[0], frame)
-                else:
-                    start = starts_in[y, x] if wrap else starts_in[y + grid_in[0] - 1, x + grid_in[1] - 1]
-                    read_pairs(
-                        stored_d[i],
-                        stored_t[i],
-                        start,
-                        grid_in,
-                        one,
-                        two,
-                        lanes,
-                        y,
-                        x,
-                        wrap,
-                        tangent,
-                        d[0],
-                        t[0],
-                        frame,
-                    )
-                run(
-                    code,
-                    numbers,
-                    dy,
-                    dx,
-                    one,
-                    two,
-                    lanes,
-                    wrap,
-                    same[i],
-                    tangent,
-                    p,
-                    r,
-                    d,
-                    t,
-                    rings,
-                    rows,
-                    frame,
-                )
-                last = code[-1, OUTPUT]
-                if writes == SUM:
-                    add_sum(d[last], dy, dx, grid_out, lanes, wrap, frame, line, sum_d[i])
-                    if tangent:
-                        add_sum(t[last], dy, dx, grid_out, lanes, wrap, frame, line, sum_t[i])
-                else:
-                    pool = (down, across, starts_out, below, wrap_below)
-                    add_pooled(d[last], dy, dx, grid_out, lanes, wrap, frame, pool, pooled_d[i])
-                    if tangent:
-                        add_pooled(t[last], dy, dx, grid_out, lanes, wrap, frame, pool, pooled_t[i])
+                read(plan, source, i, dy, dx, ones[i], two, lanes, tangent, d[0], t[0], frame)
+                run(code, numbers, dy, dx, ones[i], two, lanes, wrap, same[i], tangent, polynomials, work)
+                write(plan, ends, i, dy, dx, lanes, tangent, d[last], t[last], line, frame)
 
     return run_stage
 

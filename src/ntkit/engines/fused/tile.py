@@ -35,7 +35,7 @@ class Engine:
         Raises:
             InputError: The network is beyond this engine.
         """
-        self.shape, self.threads = shape, threads or os.process_cpu_count()
+        self.shape, self.threads = shape, threads or os.cpu_count() or 1
         try:
             self.program: Program = compile_network(net, shape)
         except NotOnTape as beyond:
