@@ -71,3 +71,4 @@ def test_networks_of_grids(case):
 @given(allowed(VECTORS + GRIDS))
 def test_many_networks(case):
     check(case)
+    jax.clear_caches()
