@@ -195,6 +195,14 @@ def test_a_shape_is_a_tuple_of_counts(shape):
         nk.Dense(2).init(jax.random.key(0), shape)
 
 
+@pytest.mark.parametrize(
+    "make", [nk.Dense, lambda n: nk.Conv(n, 3), nk.Monomial, lambda n: nk.Repeat(nk.Relu(), n)]
+)
+def test_counts_may_be_numpys(make):
+    assert make(np.int64(3)) == make(3)
+    assert nk.to_spec(make(np.int64(3))) == nk.to_spec(make(3))
+
+
 def test_one_layer_is_a_stack_and_a_sum_of_one():
     for layer in (nk.Serial(nk.Dense(2)), nk.Sum(nk.Dense(2))):
         np.testing.assert_array_equal(nk.nngp(layer, X), nk.nngp(nk.Dense(2), X))

@@ -67,6 +67,11 @@ def check_range(
         raise InputError(f"{type(layer).__name__}: {name} must lie in {bounds}, found {value}")
 
 
+def count() -> Any:
+    """Static field of a whole number; one of NumPy becomes one of Python."""
+    return eqx.field(static=True, converter=lambda n: int(n) if isinstance(n, np.integer) else n)
+
+
 def check_count(layer: "Layer", name: str) -> None:
     """Raise `InputError` unless the static field `name` is a whole number of at least 1."""
     value = getattr(layer, name)

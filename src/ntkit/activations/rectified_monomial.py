@@ -4,7 +4,6 @@ import functools
 import math
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +13,7 @@ from ntkit.activations.activation import Activation
 from ntkit.activations.polynomial import Monomial
 from ntkit.activations.separation import shortfall
 from ntkit.errors import InputError
+from ntkit.layer import count
 from ntkit.moments import BivariateNormal
 
 
@@ -47,7 +47,7 @@ class RectifiedMonomial(Activation):
     odd: ClassVar[bool] = False
     discontinuous: ClassVar[bool] = False
 
-    degree: int = eqx.field(static=True)
+    degree: int = count()
 
     def __check_init__(self):
         """Refuse a degree out of range."""

@@ -2,12 +2,11 @@
 
 from typing import Any
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from ntkit.layer import Hyperparameter, Layer, Params, Shape, check_count, check_range, hyperparameter
+from ntkit.layer import Hyperparameter, Layer, Params, Shape, check_count, check_range, count, hyperparameter
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 
@@ -37,7 +36,7 @@ class Dense(Layer):
         Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent", equation (1).
     """
 
-    width: int = eqx.field(static=True)
+    width: int = count()
     w_std: Hyperparameter = hyperparameter(1.0)
     b_std: Hyperparameter = hyperparameter(0.0)
     w_lr: Hyperparameter = hyperparameter(1.0)
@@ -95,7 +94,7 @@ class StandardDense(Layer):
         parameterization" (the improved standard parameterization).
     """
 
-    width: int = eqx.field(static=True)
+    width: int = count()
     w_std: Hyperparameter = hyperparameter(1.0)
     b_std: Hyperparameter = hyperparameter(0.0)
     w_lr: Hyperparameter = hyperparameter(1.0)
