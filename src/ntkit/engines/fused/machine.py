@@ -40,7 +40,7 @@ NO_LANE = -1
 
 
 @fast
-def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, polynomials, work):
+def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, g, work):
     """All instructions on the displacement (dy, dx) of the stage's last grid.
 
     Args:
@@ -54,11 +54,10 @@ def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, polynomials
         wrap: Whether positions are taken modulo the grid.
         same: The lane that is the row image itself, or NO_LANE or ALL_LANES.
         tangent: Whether T is wanted.
-        polynomials: Coefficients of angles and of arcs (`arc.coefficients`).
+        g: Coefficients of angles (`arc.coefficients`).
         work: Registers of gaps and of tangent kernels, each (registers, rows, columns · lanes); rings of windows and rows,
             which are work space; and the width of the frame in pixels.
     """
-    p, r = polynomials
     d, t, rings, rows, frame = work
     for k in range(code.shape[0]):
         step = code[k]
@@ -66,7 +65,7 @@ def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, polynomials
         if step[OPERATION] == WEIGH:
             above = (dy * step[STEP_IN], dx * step[STEP_IN + 1])
             weigh(
-                step, numbers[k], above, y, x, one, two, lanes, wrap, tangent, p, r, d, t, rings, rows, frame
+                step, numbers[k], above, y, x, one, two, lanes, wrap, tangent, g, d, t, rings, rows, frame
             )
         elif step[OPERATION] == ADD:
             add(step, y, x, lanes, wrap, d, frame)
@@ -78,7 +77,7 @@ def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, polynomials
 
 
 @fast
-def weigh(step, numbers, above, dy, dx, one, two, lanes, wrap, tangent, p, r, d, t, rings, rows, frame):
+def weigh(step, numbers, above, dy, dx, one, two, lanes, wrap, tangent, g, d, t, rings, rows, frame):
     """A window, weights and a function: row after row of the outputs, each in one go while it is in the L1 cache."""
     height, width = step[GRID_OUT], step[GRID_OUT + 1]
     y0, many = overlap(dy, height, wrap)
@@ -113,10 +112,10 @@ def weigh(step, numbers, above, dy, dx, one, two, lanes, wrap, tangent, p, r, d,
             b = two[(twice * step[FIELD_B] + there) * lanes :]
             if tangent:
                 half_lines(
-                    rows[0], rows[1], rows[2], rows[3], a, b, n, bend, line, p, r, gain, shift, to_d, to_t
+                    rows[0], rows[1], rows[2], rows[3], a, b, n, bend, line, g, gain, shift, to_d, to_t
                 )
             else:
-                half_lines_gap(rows[0], rows[2], rows[3], a, b, n, bend, line, r, to_d)
+                half_lines_gap(rows[0], rows[2], rows[3], a, b, n, bend, line, g, to_d)
         else:
             linear(rows[0], rows[1], rows[2], a, n, gain, shift, tangent, to_d, to_t)
 

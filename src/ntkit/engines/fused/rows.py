@@ -17,23 +17,14 @@ inline = njit(inline="always", **OPTIONS)
 
 
 @inline
-def polynomial(x, blocks):
-    """Σ c_k xᵏ, the coefficients in blocks of eight: loops so short are unrolled, longer ones would not be vectorised."""
-    x8 = x * x
-    x8 = x8 * x8
-    x8 = x8 * x8
-    total = _eight(x, blocks[len(blocks) - 1])
-    for j in range(len(blocks) - 2, -1, -1):
-        total = total * x8 + _eight(x, blocks[j])
+def polynomial(x, pairs):
+    """Σ c_k xᵏ, the coefficients two by two: loops of up to eight are unrolled, longer ones would not be vectorised."""
+    square = x * x
+    last = pairs[len(pairs) - 1]
+    total = last[0] + last[1] * x
+    for j in range(len(pairs) - 2, -1, -1):
+        total = total * square + (pairs[j][0] + pairs[j][1] * x)
     return total
-
-
-@inline
-def _eight(x, c):
-    low = (c[0] + c[1] * x) + (c[2] + c[3] * x) * (x * x)
-    high = (c[4] + c[5] * x) + (c[6] + c[7] * x) * (x * x)
-    x4 = x * x
-    return low + high * (x4 * x4)
 
 
 @fast
@@ -58,11 +49,11 @@ def linear(d, t, one, two, n, gain, shift, tangent, out_d, out_t):
 
 
 @fast
-def half_lines_gap(d, one, one_inverse, two, two_inverse, n, bend, line, r, out_d):
+def half_lines_gap(d, one, one_inverse, two, two_inverse, n, bend, line, g, out_d):
     """The gap behind a function of two half-lines; `one`, `two` are standard deviations.
 
-    With u = 1 − cos θ = (D − (s − s')²)/(2 s s') and m = min(u, 2 − u), the gap of the ReLU is
-    (s − s')²/2 + s s'·(min(u, 1) − arc(m)/π).
+    With u = 1 − cos θ = (D − (s − s')²)/(2 s s'), m = min(u, 2 − u) and φ the angle of a correlation 1 − m, the gap of the
+    ReLU is (s − s')²/2 + s s'·(min(u, 1) − (sin φ − φ cos φ)/π).
     """
     scalar = d.dtype.type
     zero, half, unit, double = scalar(0.0), scalar(0.5), scalar(1.0), scalar(2.0)
@@ -72,12 +63,13 @@ def half_lines_gap(d, one, one_inverse, two, two_inverse, n, bend, line, r, out_
         apart = (a - b) * (a - b)
         u = (gap - apart) * (half * one_inverse[i] * two_inverse[i])
         m = max(zero, min(u, double - u))
-        arc = polynomial(m, r) * m * np.sqrt(m)
+        sine = np.sqrt(m * (double - m))
+        arc = sine * (unit - polynomial(m, g) * (unit - m))
         out_d[i] = bend * (half * apart + a * b * (min(max(u, zero), unit) - over_pi * arc)) + line * gap
 
 
 @fast
-def half_lines(d, t, one, one_inverse, two, two_inverse, n, bend, line, p, r, gain, shift, out_d, out_t):
+def half_lines(d, t, one, one_inverse, two, two_inverse, n, bend, line, g, gain, shift, out_d, out_t):
     """The same, and the tangent kernel times the slope, of which the ReLU's is (π − θ)/2π."""
     scalar = d.dtype.type
     zero, half, unit, double = scalar(0.0), scalar(0.5), scalar(1.0), scalar(2.0)
@@ -88,10 +80,10 @@ def half_lines(d, t, one, one_inverse, two, two_inverse, n, bend, line, p, r, ga
         product = a * b
         u = (gap - apart) * (half * one_inverse[i] * two_inverse[i])
         m = max(zero, min(u, double - u))
-        root = np.sqrt(m)
-        arc = polynomial(m, r) * m * root
-        angle = over_two_pi * polynomial(m, p) * root
-        slope = half - angle if u < unit else angle
+        sine = np.sqrt(m * (double - m))
+        angle = sine * polynomial(m, g)
+        arc = sine - angle * (unit - m)
+        slope = half - over_two_pi * angle if u < unit else over_two_pi * angle
         covariance = product + half * (apart - gap)
         out_d[i] = bend * (half * apart + product * (min(max(u, zero), unit) - over_pi * arc)) + line * gap
         out_t[i] = (t[i] + gain * covariance + shift) * (bend * slope + line)

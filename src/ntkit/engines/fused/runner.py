@@ -16,7 +16,7 @@ class Runner:
 
     def __init__(self, program: Program, dtype: np.dtype, lanes: int, *, tangent: bool, own: bool = False):
         self.program, self.dtype, self.lanes, self.tangent, self.own = program, dtype, lanes, tangent, own
-        self.polynomials = arc.coefficients(dtype.name)
+        self.angles = arc.coefficients(dtype.name)
         grids = [g for s in program.stages for g in (s.grid_in, s.grid_out)]
         frame = max(s.frame for s in program.stages)
         height, width = (max(g[axis] for g in grids) + 2 * frame for axis in (0, 1))
@@ -84,7 +84,7 @@ class Runner:
         ends, result = self._ends(stage, after, pooled, rows)
         ones = self._fields(stage, one)
         twos = np.ascontiguousarray(self._laned_fields(stage, two))
-        run_stage(plan, source, ends, (ones, twos), same, lanes, self.tangent, self.polynomials, self.space)
+        run_stage(plan, source, ends, (ones, twos), same, lanes, self.tangent, self.angles, self.space)
         if pooled:
             return result
         gap, tangent = (weight_of_sum(stage) * r for r in result)

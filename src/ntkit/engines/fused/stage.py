@@ -59,7 +59,7 @@ def _compiled(sources: str) -> Any:
     """`run_stage`, compiled once for each state of the sources, and kept on disk."""
 
     @njit(cache=True, **OPTIONS)
-    def run_stage(plan, source, ends, fields, same, lanes, tangent, polynomials, space):
+    def run_stage(plan, source, ends, fields, same, lanes, tangent, angles, space):
         """Fill the ends of a stage for all row images.
 
         Args:
@@ -71,7 +71,7 @@ def _compiled(sources: str) -> Any:
             same: For every row image, the lane that is itself, or a negative number.
             lanes: How many column images.
             tangent: Whether tangent kernels are wanted.
-            polynomials: (of angles, of arcs).
+            angles: The polynomial of angles.
             space: (gaps, tangent kernels, rings, rows, line, frame).
         """
         _ = sources
@@ -84,7 +84,7 @@ def _compiled(sources: str) -> Any:
             for k in range(displacements.shape[0]):
                 dy, dx = displacements[k, 0], displacements[k, 1]
                 read(plan, source, i, dy, dx, ones[i], two, lanes, tangent, d[0], t[0], frame)
-                run(code, numbers, dy, dx, ones[i], two, lanes, wrap, same[i], tangent, polynomials, work)
+                run(code, numbers, dy, dx, ones[i], two, lanes, wrap, same[i], tangent, angles, work)
                 write(plan, ends, i, dy, dx, lanes, tangent, d[last], t[last], line, frame)
 
     return run_stage
