@@ -1,6 +1,6 @@
 """One row for every public layer: a layer, the shape of one of its inputs, which laws do not apply to it.
 
-A row that takes a minute is `slow`: Elu and Elementwise, whose panels compile for long; tests/test_quadrature.py has them daily.
+A row that takes a minute is `slow`: Elu and Elementwise, whose panels compile for long; tests/test_quadrature.py has them too.
 """
 
 from typing import NamedTuple
