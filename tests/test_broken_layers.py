@@ -67,10 +67,7 @@ class _Indefinite(_Right):
 
 class _Planned(_Right):
     def propagate(self, m):
-        factor = 1.1 if m.wanted.own == Extent.PAIRS else 1.0
-        return m.activate(
-            lambda pair: factor * self.dual(pair), self.gap, self.dual_slope, odd=False, discontinuous=False
-        )
+        return m.activate(_LargeDual() if m.wanted.own == Extent.PAIRS else self)
 
 
 class _NotANumberAtZero(_Right):

@@ -95,6 +95,8 @@ def elu(order, var1, var2, one_minus, sign=1, alpha=1.0):
     def f(x):
         if order == 0:
             return x if x > 0 else alpha * mp.expm1(x)
+        if x == 0:  # of a variable of variance 0: the mean of the two sides
+            return (1 + alpha) / 2
         return mp.mpf(1) if x > 0 else alpha * mp.exp(x)
 
     def smoothed(m):

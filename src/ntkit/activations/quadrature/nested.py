@@ -9,6 +9,7 @@ from ntkit.activations.quadrature.ladder import Ladder
 from ntkit.activations.quadrature.panels import (
     Resolution,
     density,
+    deviation,
     graded,
     inverse,
     merged,
@@ -60,7 +61,7 @@ def _outer(breaks: tuple[float, ...], pair: BivariateNormal, rule: Resolution) -
     So in x nothing is narrower than the functions' own features, but for the layer of width τ/|κ| into which smoothing
     turns a break.
     """
-    std = jnp.sqrt(jnp.maximum(pair.var1, pair.var2))
+    std = deviation(jnp.maximum(pair.var1, pair.var2))
     std_inverse = inverse(std)
     kappa = pair.cov * std_inverse**2
     tau = jnp.sqrt(determinant(pair)) * std_inverse
