@@ -96,6 +96,6 @@ def _own_gap(program: Program, upto: int, image: np.ndarray, fields: Fields, k: 
     )
     # In the precision of the kernel: then the gap of equal images is 0, not what two roundings differ by.
     run = Runner(program, image.dtype, 1, tangent=False, own=True)
-    stored, _ = run.stages(image, image, one, one, np.array([ALL_LANES]), upto)
+    stored, _ = run.stages(image, run.columns(image, one, upto), one, np.array([ALL_LANES]), upto)
     height, width = as_grid(program.stages[upto - 1].end.shape)  # type: ignore[union-attr]
     return stored[0, : height * width, 0].reshape(height, width)

@@ -52,3 +52,11 @@ def laned(x: np.ndarray, lanes: int, wrap: bool) -> np.ndarray:
         x = np.concatenate([x, x], axis=2)
     flat = filled(x.reshape(len(x), -1).T, lanes)
     return np.ascontiguousarray(flat).reshape(*x.shape[1:], lanes)
+
+
+def aligned(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Zeros that begin with a cache line: a vector register that straddles two costs twice as much to load."""
+    size = int(np.prod(shape)) * dtype.itemsize
+    raw = np.zeros(size + 63, np.uint8)
+    start = -raw.ctypes.data % 64
+    return raw[start : start + size].view(dtype).reshape(shape)

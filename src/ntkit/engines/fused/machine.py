@@ -64,9 +64,7 @@ def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, g, work):
         y, x = dy * step[STEP_OUT], dx * step[STEP_OUT + 1]
         if step[OPERATION] == WEIGH:
             above = (dy * step[STEP_IN], dx * step[STEP_IN + 1])
-            weigh(
-                step, numbers[k], above, y, x, one, two, lanes, wrap, tangent, g, d, t, rings, rows, frame
-            )
+            weigh(step, numbers[k], above, y, x, one, two, lanes, wrap, tangent, g, d, t, rings, rows, frame)
         elif step[OPERATION] == ADD:
             add(step, y, x, lanes, wrap, d, frame)
             if tangent:

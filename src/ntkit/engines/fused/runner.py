@@ -1,14 +1,33 @@
 """`Runner` takes blocks of examples through the stages of a program: tables, work space, and calls of compiled code."""
 
+import dataclasses
+
 import numpy as np
 
 from ntkit.engines.fused import arc
 from ntkit.engines.fused.fields import Fields
-from ntkit.engines.fused.layout import filled, laned, read_displacements, sparse_pool, starts_of
+from ntkit.engines.fused.layout import aligned, filled, laned, read_displacements, sparse_pool, starts_of
 from ntkit.engines.fused.program import Program, Stage, as_grid, reads_pairs, sums_up, weight_of_sum
 from ntkit.engines.fused.stage import IMAGES, PAIRS, POOL, SUM, run_stage
 from ntkit.moments.products import products
 from ntkit.tape import Mix
+
+
+@dataclasses.dataclass(frozen=True)
+class Columns:
+    """A block of column images, side by side.
+
+    Attributes:
+        x: The images.
+        images: (height, width, channels, lanes).
+        fields: Of every stage, (pixels · lanes,).
+        known: The same as numbers of single examples.
+    """
+
+    x: np.ndarray
+    images: np.ndarray
+    fields: list[np.ndarray]
+    known: Fields
 
 
 class Runner:
@@ -24,23 +43,41 @@ class Runner:
         span = max(s.span for s in program.stages)
         shape = (registers, height, width * lanes)
         self.space = (
-            np.zeros(shape, dtype),
-            np.zeros(shape if tangent else (registers, 1, 1), dtype),
-            np.zeros((2, span, width * lanes), dtype),
-            np.zeros((4, width * lanes), dtype),
-            np.zeros(lanes, dtype),
+            aligned(shape, dtype),
+            aligned(shape if tangent else (registers, 1, 1), dtype),
+            aligned((2, span, width * lanes), dtype),
+            aligned((4, width * lanes), dtype),
+            aligned((lanes,), dtype),
             frame,
         )
 
+    def columns(self, x2: np.ndarray, two: Fields, upto: int) -> "Columns":
+        """A block of column images as the first `upto` stages read it."""
+        stages = self.program.stages[:upto]
+        wrap, dtype = stages[0].wrap, self.dtype
+        images = (
+            laned(x2, self.lanes, wrap) if self.program.tape[0].shape else np.zeros((1, 1, 1, self.lanes))
+        )
+        return Columns(
+            x2, images.astype(dtype, copy=False), [self._laned_fields(s, two) for s in stages], two
+        )
+
     def stages(
-        self, x1: np.ndarray, x2: np.ndarray, one: Fields, two: Fields, same: np.ndarray, upto: int
+        self, x1: np.ndarray, columns: "Columns", one: Fields, same: np.ndarray, upto: int
     ) -> tuple[np.ndarray, np.ndarray]:
         """Gaps and tangent kernels behind the last of the first `upto` stages, (rows, pairs, lanes)."""
-        found = self._pairs_of_data(x1, x2)
-        for stage, after in zip(
-            self.program.stages[:upto], [*self.program.stages[1:upto], None], strict=True
-        ):
-            found = self._stage(stage, after, x1, x2, found, one, two, same)
+        # What lies between two stages is large: then one row image after another.
+        step = len(x1) if upto == 1 else 1
+        parts = [slice(i, i + step) for i in range(0, len(x1), step)]
+        found = [self._through(x1[p], columns, one.at(p), same[p], upto) for p in parts]
+        return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+
+    def _through(
+        self, x1: np.ndarray, columns: "Columns", one: Fields, same: np.ndarray, upto: int
+    ) -> tuple[np.ndarray, np.ndarray]:
+        found = self._pairs_of_data(x1, columns.x)
+        for k in range(upto):
+            found = self._stage(k, k + 1 == upto, x1, columns, found, one, same)
         return found
 
     def _pairs_of_data(self, x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -53,46 +90,43 @@ class Runner:
 
     def _stage(
         self,
-        stage: Stage,
-        after: Stage | None,
-        x1,
-        x2,
+        k: int,
+        final: bool,
+        x1: np.ndarray,
+        columns: "Columns",
         found: tuple,
         one: Fields,
-        two: Fields,
         same: np.ndarray,
     ) -> tuple[np.ndarray, np.ndarray]:
-        rows, lanes, dtype = len(x1), self.lanes, self.dtype
-        first = self.program.tape[stage.first]
+        stage, dtype = self.program.stages[k], self.dtype
+        after = None if final else self.program.stages[k + 1]
         pooled = isinstance(stage.end, Mix) and not sums_up(stage) and (after is not None or self.own)
-        displacements = stage.own if self.own else stage.displacements
-        starts_in, _ = starts_of(read_displacements(stage, self.own), stage.grid_in, stage.wrap)
-        numbers = stage.numbers.astype(dtype)
-        reads = PAIRS if reads_pairs(first) else IMAGES
-        plan = (
-            stage.code,
-            numbers,
-            displacements,
-            stage.grid_in,
-            stage.grid_out,
-            stage.wrap,
-            reads,
-            POOL if pooled else SUM,
-        )
-        images2 = laned(x2, lanes, stage.wrap) if reads == IMAGES else np.zeros((1, 1, 1, lanes), dtype)
-        source = (np.ascontiguousarray(x1), images2.astype(dtype, copy=False), *found, starts_in)
-        ends, result = self._ends(stage, after, pooled, rows)
-        ones = self._fields(stage, one)
-        twos = np.ascontiguousarray(self._laned_fields(stage, two))
-        run_stage(plan, source, ends, (ones, twos), same, lanes, self.tangent, self.angles, self.space)
+        plan = self._plan(stage, POOL if pooled else SUM)
+        starts, _ = starts_of(read_displacements(stage, self.own), stage.grid_in, stage.wrap)
+        source = (np.ascontiguousarray(x1), columns.images, *found, starts)
+        ends, result = self._ends(stage, after, pooled, len(x1))
+        fields = self._fields(stage, one), columns.fields[k]
+        run_stage(plan, source, ends, fields, same, self.lanes, self.tangent, self.angles, self.space)
         if pooled:
             return result
         gap, tangent = (weight_of_sum(stage) * r for r in result)
         if isinstance(stage.end, Mix) and after is not None:
             # What rounding leaves of two equal images counts as 0.
-            within = self._half_gaps(after, one, two)
+            within = self._half_gaps(after, one, columns.known)
             gap = np.where(gap - within > 4 * np.finfo(dtype).eps * within, gap - within, 0.0)
         return (gap, tangent) if after is None else (gap.astype(dtype), tangent.astype(dtype))
+
+    def _plan(self, stage: Stage, writes: int) -> tuple:
+        return (
+            stage.code,
+            stage.numbers.astype(self.dtype),
+            stage.own if self.own else stage.displacements,
+            stage.grid_in,
+            stage.grid_out,
+            stage.wrap,
+            PAIRS if reads_pairs(self.program.tape[stage.first]) else IMAGES,
+            writes,
+        )
 
     def _half_gaps(self, after: Stage, one: Fields, two: Fields) -> np.ndarray:
         halves = [f.half_gaps[after.first].reshape(-1) for f in (one, two)]
@@ -133,4 +167,6 @@ class Runner:
             if stage.wrap:
                 field = np.concatenate([field, field], axis=2)
             parts.append(filled(field.reshape(len(field), -1).T, self.lanes))
-        return np.concatenate(parts).astype(self.dtype).reshape(-1)
+        together = aligned((sum(p.size for p in parts),), self.dtype)
+        np.concatenate([p.reshape(-1) for p in parts], out=together, casting="same_kind")
+        return together

@@ -15,9 +15,9 @@ from ntkit.errors import InputError
 from ntkit.layer import Layer
 from ntkit.tape import Mix, NotOnTape
 
-LANES = 16  # column images side by side: one vector register of single precision
+LANES = 32  # column images side by side: two vector registers of single precision
 ROW_LANES = 2048  # the same for vectors, whose images have one pixel
-ROWS = 64  # row images of one call into compiled code, where there is but one stage
+ROWS = 64  # row images that share a block of column images
 
 
 class Engine:
@@ -57,16 +57,18 @@ class Engine:
         x1, x2 = (x.reshape(len(x), *grid, x.shape[-1]) for x in (x1, x2))
         one, two = fields_of(program, x1), fields_of(program, x2)
         lanes = min(ROW_LANES if grid == (1, 1) else LANES, len(x2))
-        together = min(len(x1), ROWS) if len(program.stages) == 1 else 1
+        together = max(1, min(ROWS, -(-len(x1) // self.threads)))
         nngp, ntk = np.empty((2, len(x1), len(x2)))
-        runners = threading.local()
+        runners, upto = threading.local(), len(program.stages)
 
         def run(part: slice, block: slice) -> None:
             if not hasattr(runners, "own"):
                 runners.own = Runner(program, dtype, lanes, tangent=tangent)
             some, others = one.at(part), two.at(block)
             same = np.array([_lane(r, columns[block]) for r in rows[part]])
-            found = runners.own.stages(x1[part], x2[block], some, others, same, len(program.stages))
+            found = runners.own.stages(
+                x1[part], runners.own.columns(x2[block], others, upto), some, same, upto
+            )
             nngp[part, block], ntk[part, block] = _outputs(program, found, some, others)
 
         with ThreadPoolExecutor(self.threads) as pool:
