@@ -67,9 +67,9 @@ def check_range(
         raise InputError(f"{type(layer).__name__}: {name} must lie in {bounds}, found {value}")
 
 
-def count() -> Any:
-    """Static field of a whole number; one of NumPy becomes one of Python."""
-    return eqx.field(static=True, converter=lambda n: int(n) if isinstance(n, np.integer) else n)
+def whole(value: Any) -> Any:
+    """Converter of static fields that are whole numbers: one of NumPy becomes one of Python."""
+    return int(value) if isinstance(value, np.integer) else value
 
 
 def check_count(layer: "Layer", name: str) -> None:

@@ -13,7 +13,7 @@ from jaxtyping import Array
 from ntkit.activations.activation import Activation
 from ntkit.activations.separation import deviations, mirrored, shortfall
 from ntkit.errors import InputError
-from ntkit.layer import Hyperparameter, concrete, count, is_number
+from ntkit.layer import Hyperparameter, concrete, is_number, whole
 from ntkit.moments import BivariateNormal
 
 Powers: TypeAlias = tuple[Hyperparameter, ...]
@@ -143,7 +143,7 @@ class Monomial(PowerSeries):
 
     discontinuous: ClassVar[bool] = False
 
-    degree: int = count()
+    degree: int = eqx.field(static=True, converter=whole)
 
     def __check_init__(self):
         """Refuse a degree out of range."""
@@ -183,7 +183,7 @@ class Hermite(PowerSeries):
 
     discontinuous: ClassVar[bool] = False
 
-    degree: int = count()
+    degree: int = eqx.field(static=True, converter=whole)
 
     def __check_init__(self):
         """Refuse a degree out of range."""

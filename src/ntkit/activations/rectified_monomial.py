@@ -4,6 +4,7 @@ import functools
 import math
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from ntkit.activations.activation import Activation
 from ntkit.activations.polynomial import Monomial
 from ntkit.activations.separation import shortfall
 from ntkit.errors import InputError
-from ntkit.layer import count
+from ntkit.layer import whole
 from ntkit.moments import BivariateNormal
 
 
@@ -47,7 +48,7 @@ class RectifiedMonomial(Activation):
     odd: ClassVar[bool] = False
     discontinuous: ClassVar[bool] = False
 
-    degree: int = count()
+    degree: int = eqx.field(static=True, converter=whole)
 
     def __check_init__(self):
         """Refuse a degree out of range."""

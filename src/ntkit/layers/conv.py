@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from ntkit.layer import Hyperparameter, Layer, Params, Shape, count, hyperparameter
+from ntkit.layer import Hyperparameter, Layer, Params, Shape, hyperparameter, whole
 from ntkit.layers.dense import check_weights, weight_rates
 from ntkit.layers.shapes import channels_of
 from ntkit.layers.window import Extents, as_extents, check_window, output_shape, pad_batch, windows_over
@@ -44,7 +44,7 @@ class Conv(Layer):
         section 2.2.
     """
 
-    width: int = count()
+    width: int = eqx.field(static=True, converter=whole)
     kernel_size: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
     padding: str = eqx.field(static=True, default="SAME")
@@ -101,7 +101,7 @@ class StandardConv(Layer):
         parameterization" (the improved standard parameterization).
     """
 
-    width: int = count()
+    width: int = eqx.field(static=True, converter=whole)
     kernel_size: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
     padding: str = eqx.field(static=True, default="SAME")

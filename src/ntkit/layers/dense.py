@@ -2,11 +2,12 @@
 
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from ntkit.layer import Hyperparameter, Layer, Params, Shape, check_count, check_range, count, hyperparameter
+from ntkit.layer import Hyperparameter, Layer, Params, Shape, check_count, check_range, hyperparameter, whole
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 
@@ -36,7 +37,7 @@ class Dense(Layer):
         Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent", equation (1).
     """
 
-    width: int = count()
+    width: int = eqx.field(static=True, converter=whole)
     w_std: Hyperparameter = hyperparameter(1.0)
     b_std: Hyperparameter = hyperparameter(0.0)
     w_lr: Hyperparameter = hyperparameter(1.0)
@@ -94,7 +95,7 @@ class StandardDense(Layer):
         parameterization" (the improved standard parameterization).
     """
 
-    width: int = count()
+    width: int = eqx.field(static=True, converter=whole)
     w_std: Hyperparameter = hyperparameter(1.0)
     b_std: Hyperparameter = hyperparameter(0.0)
     w_lr: Hyperparameter = hyperparameter(1.0)

@@ -5,7 +5,7 @@ import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.errors import InputError
-from ntkit.layer import Layer, Params, Shape, check_count, count
+from ntkit.layer import Layer, Params, Shape, check_count, whole
 from ntkit.layers.branch import one_layer
 from ntkit.moments import Moments, Need
 
@@ -28,7 +28,7 @@ class Repeat(Layer):
     """
 
     body: Layer
-    times: int = count()
+    times: int = eqx.field(static=True, converter=whole)
 
     def __check_init__(self):
         """Check the body and the count."""
