@@ -21,9 +21,18 @@ def with_displacements(stages: list[Stage]) -> list[Stage]:
             cross = _above(stage, cross)
             own = _above(stage, own | {(0, 0)}) if variances and isinstance(stage.end, Mix) else set()
         found.append(dataclasses.replace(stage, displacements=_array(cross), own=_array(own)))
-        steps = stage.code[0, code.STEP_IN : code.STEP_IN + 2]
-        cross, own = ({(y * steps[0], x * steps[1]) for y, x in some} for some in (cross, own))
+        cross, own = _asked_above(stage, cross), _asked_above(stage, own)
     return found[::-1]
+
+
+def _asked_above(stage: Stage, wanted: set[tuple[int, int]]) -> set[tuple[int, int]]:
+    """The displacements of its first grid that a stage reads; one around the edge is one of two on the grid as it lies."""
+    steps = stage.code[0, code.STEP_IN : code.STEP_IN + 2]
+    read = {(int(y * steps[0]), int(x * steps[1])) for y, x in wanted}
+    if not stage.wrap:
+        return read
+    height, width = stage.grid_in
+    return {(y - height * j, x - width * k) for y, x in read for j in (0, 1) for k in (0, 1)}
 
 
 def _array(pairs: set[tuple[int, int]]) -> np.ndarray:
