@@ -17,11 +17,11 @@ fast = njit(fastmath={"contract", "nsz", "arcp", "reassoc"}, **OPTIONS)
 
 
 def polynomial(x: float, pairs: tuple) -> float:
-    """Σ c_k xᵏ, the coefficients two by two, in compiled code: ten of them or sixteen.
+    """Σ c_k xᵏ, the coefficients two by two; in compiled code ten of them or sixteen.
 
-    Written out, since a loop over the pairs leaves vectors that straddle cache lines: its first turn is split off.
+    There it is written out: a loop over the pairs leaves vectors that straddle cache lines, its first turn being split off.
     """
-    raise NotImplementedError
+    return sum((a + b * x) * x ** (2 * k) for k, (a, b) in enumerate(pairs))
 
 
 @overload(polynomial, inline="always")
