@@ -3,7 +3,7 @@
 import importlib
 from types import ModuleType
 
-from ntkit import activations, errors, kernels, layers, zoo
+from ntkit import activations, engines, errors, kernels, layers, zoo
 from ntkit.activations import *  # noqa: F403
 from ntkit.kernel_fn import KernelFn, kernel_fn
 from ntkit.kernels import KernelPair, kernel, moments_by_layer, nngp, ntk
@@ -15,7 +15,7 @@ from ntkit.spec import from_spec, to_spec
 __version__ = "0.1.0"
 
 # Imported when first asked for: `nk.predict` takes SciPy along, which a kernel does not need.
-_ON_DEMAND = ("analysis", "predict", "solve", "testing")
+_ON_DEMAND = ("analysis", "gram", "predict", "solve", "testing")
 
 
 def __getattr__(name: str) -> ModuleType:
@@ -29,6 +29,7 @@ def __dir__() -> list[str]:
 
 
 __all__ = [
+    "engines",
     "errors",
     "kernels",
     "zoo",

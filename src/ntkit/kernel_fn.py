@@ -4,7 +4,8 @@ import hashlib
 import json
 from typing import Any, Protocol, runtime_checkable
 
-from ntkit.kernels import DEFAULT_MEMORY, Inputs, KernelPair, check_network, diagonal, kernel
+from ntkit.engines import explain
+from ntkit.kernels import DEFAULT_MEMORY, Inputs, KernelPair, check_network, diagonal, kernel, nngp, ntk
 from ntkit.layer import Layer
 from ntkit.spec import to_spec
 
@@ -30,31 +31,52 @@ class KernelFn(Protocol):
 class _NetworkKernel:
     """The kernel of an architecture with its options; see `kernel_fn`."""
 
-    def __init__(self, net: Layer, engine: str, dtype: Any, memory: int):
-        self.net, self.engine, self.dtype, self.memory = net, engine, dtype, memory
+    def __init__(self, net: Layer, **options: Any):
+        self.net, self.options = net, options
 
     def __call__(self, x1: Inputs, x2: Inputs | None = None) -> KernelPair:
-        return kernel(self.net, x1, x2, engine=self.engine, dtype=self.dtype, memory=self.memory)
+        return kernel(self.net, x1, x2, **self.options)
+
+    def nngp(self, x1: Inputs, x2: Inputs | None = None) -> Any:
+        """The NNGP alone, at less cost."""
+        return nngp(self.net, x1, x2, **self.options)
+
+    def ntk(self, x1: Inputs, x2: Inputs | None = None) -> Any:
+        """The NTK alone."""
+        return ntk(self.net, x1, x2, **self.options)
 
     def diag(self, x: Inputs) -> KernelPair:
-        return diagonal(self.net, x, dtype=self.dtype, memory=self.memory)
+        return diagonal(self.net, x, dtype=self.options["dtype"], memory=self.options["memory"])
 
     @property
     def fingerprint(self) -> str:
-        what = {"net": to_spec(self.net), "dtype": str(self.dtype)}
+        what = {"net": to_spec(self.net), "dtype": str(self.options["dtype"])}
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+    def for_tiles(self, shape: tuple[int, ...], n1: int, n2: int | None) -> "_NetworkKernel":
+        """The same kernel for tiles of a matrix: on one thread, and the engine is the one for the whole matrix."""
+        options = {**self.options, "threads": 1}
+        if options["engine"] == "auto":
+            options["engine"] = explain(self.net, shape, n1, n2).engine
+        return _NetworkKernel(self.net, **options)
 
 
 def kernel_fn(
-    net: Layer, *, engine: str = "auto", dtype: Any = None, memory: int = DEFAULT_MEMORY
+    net: Layer,
+    *,
+    engine: str = "auto",
+    dtype: Any = None,
+    memory: int = DEFAULT_MEMORY,
+    threads: int | None = None,
 ) -> KernelFn:
     """The kernel of an architecture as a function of the data; the options are those of `kernel`.
 
     Args:
         net: The architecture.
-        engine: "auto" or "reference".
+        engine: "auto", "reference" or "fused".
         dtype: float32 or float64; None for that of the data.
         memory: Bytes that the working arrays may take.
+        threads: Threads of the fused engine; None for one a core.
 
     Raises:
         InputError: `net` is not a network; by `fingerprint`, when it has no JSON form.
@@ -66,4 +88,4 @@ def kernel_fn(
         ((3, 3), (3,))
     """
     check_network(net)
-    return _NetworkKernel(net, engine, dtype, memory)
+    return _NetworkKernel(net, engine=engine, dtype=dtype, memory=memory, threads=threads)

@@ -1,8 +1,6 @@
 """`kernel`, `nngp` and `ntk`: the exact kernels of an infinitely wide network, in tiles of bounded memory."""
 
-import functools
 import math
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -10,15 +8,14 @@ import numpy as np
 from jaxtyping import Array
 
 from ntkit.arrays import check_batch, traced, working_dtype
-from ntkit.engines import reference
+from ntkit.engines import explain, reference, tiles
+from ntkit.engines.explain import ENGINES
 from ntkit.errors import InputError, NoClosedFormError, NumericalError
 from ntkit.layer import Layer
 
 DEFAULT_MEMORY = 2 * 2**30
-ENGINES = ("auto", "reference", "fused")
 
 Inputs = Array | np.ndarray | list
-Pairs = Callable[..., tuple[Any, Any]]  # what computes a tile
 
 
 class KernelPair(NamedTuple):
@@ -41,6 +38,7 @@ def kernel(
     engine: str = "auto",
     dtype: Any = None,
     memory: int = DEFAULT_MEMORY,
+    threads: int | None = None,
 ) -> KernelPair:
     """NNGP and NTK of an architecture, all widths going to infinity.
 
@@ -50,9 +48,10 @@ def kernel(
         x2: (n2, …) alike; None for `x1` with itself, an exactly symmetric kernel in which equal row numbers are one
             example (which Dropout tells from two equal ones).
         engine: "reference" (JAX, every network), "fused" (compiled for the CPU, the networks that it has instructions for), or
-            "auto", which is the reference engine so far.
+            "auto", the one that `nk.engines.explain` names.
         dtype: float32 or float64; None for that of `x1` (integers count as float64).
         memory: Bytes that the working arrays may take, 2 GiB unless told; more examples are computed in tiles.
+        threads: Threads of the fused engine; None for one a core. (Those of the reference engine are JAX's.)
 
     Returns:
         A pair with `.nngp` and `.ntk`, each (n1, n2); (n1, n2, P1, P2) where the network ends with P positions.
@@ -73,7 +72,7 @@ def kernel(
         Jacot, Gabriel & Hongler (2018), "Neural Tangent Kernel", Theorem 1; Lee et al. (2018), "Deep Neural Networks as
         Gaussian Processes", equation (5).
     """
-    nngp_, ntk_ = _compute(net, x1, x2, engine, dtype, memory, tangent=True)
+    nngp_, ntk_ = _compute(net, x1, x2, engine, dtype, memory, threads, tangent=True)
     return KernelPair(nngp_, ntk_)
 
 
@@ -85,6 +84,7 @@ def nngp(
     engine: str = "auto",
     dtype: Any = None,
     memory: int = DEFAULT_MEMORY,
+    threads: int | None = None,
 ) -> Any:
     """The NNGP alone, at less cost; arguments and errors are those of `kernel`.
 
@@ -93,7 +93,7 @@ def nngp(
         >>> nk.nngp(nk.Dense(1), np.eye(2)).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
-    return _compute(net, x1, x2, engine, dtype, memory, tangent=False)[0]
+    return _compute(net, x1, x2, engine, dtype, memory, threads, tangent=False)[0]
 
 
 def ntk(
@@ -104,6 +104,7 @@ def ntk(
     engine: str = "auto",
     dtype: Any = None,
     memory: int = DEFAULT_MEMORY,
+    threads: int | None = None,
 ) -> Any:
     """The NTK alone; arguments and errors are those of `kernel`.
 
@@ -112,7 +113,7 @@ def ntk(
         >>> nk.ntk(nk.Dense(1), np.eye(2)).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
-    return _compute(net, x1, x2, engine, dtype, memory, tangent=True)[1]
+    return _compute(net, x1, x2, engine, dtype, memory, threads, tangent=True)[1]
 
 
 def diagonal(net: Layer, x: Inputs, *, dtype: Any = None, memory: int = DEFAULT_MEMORY) -> KernelPair:
@@ -131,7 +132,7 @@ def diagonal(net: Layer, x: Inputs, *, dtype: Any = None, memory: int = DEFAULT_
     x = _in_dtype(x, dtype, "x")
     with jax.enable_x64(dtype == np.float64):
         per_row = reference.bytes_per_pair(net, x.shape[1:], dtype.itemsize)
-        tile = _tile_side(len(x), per_row, memory, _FASTEST, power=1)
+        tile = tiles.tile_side(len(x), per_row, memory, tiles.FASTEST, power=1)
         parts = [reference.diagonal(net, x[i : i + tile], tangent=True) for i in range(0, len(x), tile)]
         pair = KernelPair(*(np.concatenate([np.asarray(p[k]) for p in parts]) for k in (0, 1)))
     _check_finite(net, pair)
@@ -166,11 +167,11 @@ def moments_by_layer(
     if traced(net, x1, x2):
         symmetric = x2 is None
         x1, x2 = _rows(x1), _rows(x1 if x2 is None else x2)
-        numbers = _numbers(range(len(x1)), range(len(x2)), symmetric)
+        numbers = tiles.numbers_of(range(len(x1)), range(len(x2)), symmetric)
         return [(name, KernelPair(*p)) for name, p in reference.by_layer(net, x1, x2, *numbers)]
     x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
     with jax.enable_x64(dtype == np.float64):
-        numbers = _numbers(range(len(x1)), range(len(x2)), symmetric)
+        numbers = tiles.numbers_of(range(len(x1)), range(len(x2)), symmetric)
         steps = reference.by_layer(net, x1, x2, *numbers)
         found = [(name, KernelPair(*map(np.asarray, pair))) for name, pair in steps]
     for _, pair in found:
@@ -179,36 +180,37 @@ def moments_by_layer(
 
 
 def _compute(
-    net: Layer, x1: Inputs, x2: Inputs | None, engine: str, dtype: Any, memory: int, *, tangent: bool
+    net: Layer,
+    x1: Inputs,
+    x2: Inputs | None,
+    engine: str,
+    dtype: Any,
+    memory: int,
+    threads: int | None,
+    *,
+    tangent: bool,
 ):
     check_network(net)
     if engine not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, found {engine!r}")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise InputError(
+            f"threads must be a whole number, at least 1, or None for one a core; found {threads!r}"
+        )
     if traced(net, x1, x2):
         return _traced(net, x1, x2, tangent=tangent)
     x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
-    pairs, side = (_fused if engine == "fused" else _reference)(net, x1, x2, memory)
-    with jax.enable_x64(dtype == np.float64):
-        result = _in_tiles(pairs, x1, x2, side, symmetric=symmetric, tangent=tangent)
+    auto = engine == "auto"
+    if auto:
+        engine = explain(net, x1.shape[1:], len(x1), None if symmetric else len(x2), dtype=dtype).engine
+    how = {"memory": memory, "symmetric": symmetric, "tangent": tangent}
+    result = None
+    if engine == "fused":
+        result = tiles.by_fused(net, x1, x2, threads, or_none=auto, **how)
+    if result is None:
+        result = tiles.by_reference(net, x1, x2, **how)
     _check_finite(net, result)
     return result
-
-
-def _reference(net: Layer, x1: np.ndarray, x2: np.ndarray, memory: int) -> tuple[Pairs, int]:
-    """What computes a tile, and the side of a tile that fits into memory."""
-    per_pair = reference.bytes_per_pair(net, x1.shape[1:], x1.dtype.itemsize)
-    side = _tile_side(max(len(x1), len(x2)), per_pair, memory, _FASTEST, power=2)
-    return functools.partial(reference.pairs, net), side
-
-
-def _fused(net: Layer, x1: np.ndarray, x2: np.ndarray, memory: int) -> tuple[Pairs, int]:
-    """The same of the fused engine, imported with Numba when it is first asked for."""
-    from ntkit.engines.fused import Engine
-
-    engine = Engine(net, x1.shape[1:])
-    return engine.pairs, _tile_side(
-        max(len(x1), len(x2)), 2 * engine.bytes_per_example(), memory, memory, power=1
-    )
 
 
 def _checked(x1: Inputs, x2: Inputs | None, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.dtype, bool]:
@@ -230,14 +232,13 @@ def _traced(net: Layer, x1: Inputs, x2: Inputs | None, *, tangent: bool):
     x1 = _rows(x1)
     if x2 is not None:
         x2 = _rows(x2)
-        return reference.pairs(net, x1, x2, *_numbers(range(len(x1)), range(len(x2)), False), tangent=tangent)
-    both = reference.pairs(net, x1, x1, *_numbers(range(len(x1)), range(len(x1)), True), tangent=tangent)
-    return tuple(None if k is None else _symmetrised(k) for k in both)
-
-
-def _numbers(rows: range, columns: range, symmetric: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Numbers of the examples; those of two batches never agree."""
-    return np.asarray(rows), np.asarray(columns) if symmetric else -1 - np.asarray(columns)
+        return reference.pairs(
+            net, x1, x2, *tiles.numbers_of(range(len(x1)), range(len(x2)), False), tangent=tangent
+        )
+    both = reference.pairs(
+        net, x1, x1, *tiles.numbers_of(range(len(x1)), range(len(x1)), True), tangent=tangent
+    )
+    return tuple(None if k is None else tiles.symmetrised(k) for k in both)
 
 
 def _rows(x: Inputs) -> Array:
@@ -246,59 +247,6 @@ def _rows(x: Inputs) -> Array:
     if x.ndim < 2:
         raise InputError(f"a batch must be shaped (n, d) or (n, *positions, channels), found {x.shape}")
     return x
-
-
-def _symmetrised(k):
-    """(K + Kᵀ)/2, positions exchanged with examples."""
-    return (k + k.transpose(1, 0, *((3, 2) if k.ndim == 4 else ()))) / 2
-
-
-def _tile_side(n: int, bytes_per_pair: int, memory: int, enough: int, *, power: int) -> int:
-    """Rows (and columns, with power 2) of a tile that fits into `memory` bytes, of which it takes no more than `enough`."""
-    if bytes_per_pair > memory:
-        raise InputError(
-            f"one pair of examples takes about {bytes_per_pair / 2**20:.0f} MiB, more than memory={memory / 2**20:.0f} MiB; "
-            "give more memory, or smaller images"
-        )
-    fits = max(1, int((min(memory, enough) / bytes_per_pair) ** (1 / power)))
-    return math.ceil(n / math.ceil(n / fits))
-
-
-# Working arrays beyond this are slower an entry: fresh pages for large arrays took half of the time (21 layers, 32×32
-# images: 0.39 s of processor time an entry in tiles of one pair, 72 MiB, and 0.65 s in tiles of four).
-_FASTEST = 108 * 2**20
-
-
-def _in_tiles(pairs: Pairs, x1: np.ndarray, x2: np.ndarray, side: int, *, symmetric: bool, tangent: bool):
-    """Fill both kernels tile by tile; of a symmetric one the tiles above the diagonal, mirrored."""
-    results: list[Any] = [None, None]
-    rows, columns = min(side, len(x1)), min(side, len(x2))
-    for i in range(0, len(x1), rows):
-        for j in range(i if symmetric else 0, len(x2), columns):
-            a, b = _cut(x1, i, rows), _cut(x2, j, columns)
-            numbers = _numbers(range(i, i + rows), range(j, j + columns), symmetric)
-            tile = pairs(a, b, *numbers, tangent=tangent)
-            for k, computed in enumerate(tile):
-                if computed is None:
-                    continue
-                values = np.asarray(computed)[: len(x1) - i, : len(x2) - j]
-                if results[k] is None:
-                    results[k] = np.empty((len(x1), len(x2), *values.shape[2:]), values.dtype)
-                if symmetric and i == j:
-                    values = _symmetrised(values)
-                results[k][i : i + len(values), j : j + values.shape[1]] = values
-                if symmetric and i != j:
-                    mirrored = values.transpose(1, 0, *((3, 2) if values.ndim == 4 else ()))
-                    results[k][j : j + len(mirrored), i : i + mirrored.shape[1]] = mirrored
-    return tuple(results)
-
-
-def _cut(x: np.ndarray, start: int, count: int) -> np.ndarray:
-    """Rows start … start + count, the last row repeated beyond the end, so that every tile has one shape."""
-    part = x[start : start + count]
-    return (
-        part if len(part) == count else np.concatenate([part, np.repeat(x[-1:], count - len(part), axis=0)])
-    )
 
 
 def _in_dtype(x: np.ndarray, dtype: np.dtype, name: str) -> np.ndarray:

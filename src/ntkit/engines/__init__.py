@@ -1,1 +1,5 @@
 """How the kernel of a tile of examples is computed."""
+
+from ntkit.engines.explain import Explanation, explain
+
+__all__ = ["Explanation", "explain"]

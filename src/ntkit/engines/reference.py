@@ -61,19 +61,29 @@ def bytes_per_pair(net: Layer, shape: tuple[int, ...], itemsize: int) -> int:
     Raises:
         InputError: The network does not take examples of this shape.
     """
+    most = max(cross + own for cross, own in _sizes(net, shape))
+    return _LIVE_ARRAYS * most * itemsize
+
+
+def pixel_pairs(net: Layer, shape: tuple[int, ...]) -> int:
+    """How many pairs of pixels of two examples the layers go through, all of them together."""
+    return sum(cross for cross, _ in _sizes(net, shape)[1:])
+
+
+def _sizes(net: Layer, shape: tuple[int, ...]) -> list[tuple[int, int]]:
+    """At the input and behind every layer, the numbers of pairs of pixels of two examples, and of each with itself."""
     needs = plan(net, _CROSS)
     shapes = [shape]
     for layer in stages(net):
         shapes.append(
             jax.eval_shape(lambda key, layer=layer: _Static(layer.init(key, shapes[-1])[1]), _KEY).value
         )
-    most = 1
+    sizes = []
     for need, (*positions, _) in zip(needs, shapes, strict=True):
         p = math.prod(positions)
         cross = p**2 if need.cross == Extent.PAIRS else p
-        own = 2 * p**2 if need.own == Extent.PAIRS else 0
-        most = max(most, cross + own)
-    return _LIVE_ARRAYS * most * itemsize
+        sizes.append((cross, 2 * p**2 if need.own == Extent.PAIRS else 0))
+    return sizes
 
 
 _LIVE_ARRAYS = (

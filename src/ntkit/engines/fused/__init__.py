@@ -1,5 +1,4 @@
-"""The fused engine: a network's instructions run on the CPU, over pairs of pixels that stay in the cache."""
+"""The fused engine: a network's instructions run on the CPU, over pairs of pixels that stay in the cache.
 
-from ntkit.engines.fused.tile import Engine
-
-__all__ = ["Engine"]
+`tile.Engine` runs it, and takes Numba along; `compile.compile_network` says whether it could, and does not.
+"""

@@ -1,16 +1,15 @@
 """From the tape to the code of a stage: registers, fields, and the instructions that follow one another made one."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from ntkit.activations.relu import HalfLines
 from ntkit.engines.fused import code
+from ntkit.engines.fused.activations import BEHIND, TERMS, function_of
 from ntkit.engines.fused.program import (
-    DEVIATION,
     HALF_GAP,
-    INVERSE,
+    SERIES,
     VARIANCE,
     Field,
     Stage,
@@ -49,7 +48,7 @@ class Assembler:
         for name, number in self.fields:
             if (name, number) == (kind, node):
                 return at
-            at += math.prod(as_grid(self.tape[number].shape))
+            at += math.prod(as_grid(self.tape[number].shape)) * (TERMS if name == SERIES else 1)
         self.fields.append((kind, node))
         return at
 
@@ -63,6 +62,12 @@ class Assembler:
         row[code.GRID_OUT : code.GRID_OUT + 2] = as_grid(self.tape[node].shape)
         row[code.STEP_IN : code.STEP_IN + 2] = self.step[source]
         return row
+
+    def place(self, row: np.ndarray, kinds: Sequence[str], before: int, behind: int) -> None:
+        """Say where the fields lie that a function reads: of the pairs before it, or behind it."""
+        for k, kind in enumerate(kinds):
+            node = behind if kind in BEHIND else before
+            row[code.ONE + k] = row[code.TWO + k] = self.field(BEHIND.get(kind, kind), node)
 
     def emit(self, row: np.ndarray, numbers: Iterable[float], node: int, used: Iterable[int]) -> None:
         """Give the outputs a register, and set those free that nothing reads any more."""
@@ -111,6 +116,8 @@ def assemble(tape: list[Instruction], first: int, stop: int) -> Stage:
     wrap = assembler.wraps == {True}
     grids = as_grid(tape[first].shape), as_grid(tape[last].shape)
     table = np.stack(assembler.rows)
+    if wrap:
+        table[:, [*range(code.TWO, code.TWO + 3), code.TERMS + 2]] *= 2  # rows of column images stand twice
     steps = assembler.step[last]
     _count_steps_from_the_end(table, steps)
     if wrap and any(extent % stride for extent, stride in zip(grids[0], steps, strict=True)):
@@ -163,7 +170,7 @@ def _inflate(assembler: Assembler, i: int) -> int:
     (source,) = step.inputs
     assembler.step[i] = assembler.step[source]
     row = assembler.row(code.INFLATE, source, i)
-    row[code.FIELD_A] = assembler.field(VARIANCE, source)
+    assembler.place(row, [VARIANCE], source, i)
     assembler.emit(row, (step.extra,), i, {source})  # type: ignore[attr-defined]
     return i
 
@@ -191,23 +198,23 @@ def _weigh(assembler: Assembler, i: int | None) -> set[int]:
         shift = affine.bias_rate - gain * affine.shift
         follow = assembler.follower(node, Activate)
     before = node
-    function, shape = code.LINEAR, (0.0, 0.0)
+    function, fields, own = code.LINEAR, [VARIANCE], ()
     if follow is not None and isinstance(tape[follow], Activate):
         node = follow
         taken.add(node)
-        function, shape = _function(tape[follow].activation)  # type: ignore[attr-defined]
+        function, fields, own = function_of(tape[follow].activation)  # type: ignore[attr-defined]
     row = assembler.row(code.WEIGH, source, node)
     assembler.step[node] = assembler.step[source]
     taps = 1
     if row_windows is not None:
         taps = _window(assembler, row, row_windows, source, node)
+    if function == code.HALF_LINES and own[:2] == (1, 0) and _is_3x3(row):
+        function = code.RELU
     row[code.FUNCTION] = function
-    if function == code.HALF_LINES:
-        row[code.FIELD_A] = assembler.field(DEVIATION, before)
-        row[code.FIELD_B] = assembler.field(INVERSE, before)
-    else:
-        row[code.FIELD_A] = assembler.field(VARIANCE, before)
-    assembler.emit(row, (scale / taps, gain, shift, *shape), node, {source})
+    assembler.place(row, fields, before, node)
+    row[code.TERMS] = TERMS
+    row[code.TERMS + 1 : code.TERMS + 3] = math.prod(as_grid(tape[node].shape))
+    assembler.emit(row, (scale / taps, gain, shift, *own), node, {source})
     return taken
 
 
@@ -231,8 +238,6 @@ def _window(
     return math.prod(w.size for w in windows)
 
 
-def _function(activation: object) -> tuple[int, tuple[float, float]]:
-    if isinstance(activation, HalfLines):
-        neg, pos = (float(w) for w in activation.weights)
-        return code.HALF_LINES, ((pos - neg) ** 2, pos * neg)
-    raise NotOnTape(type(activation).__name__)
+def _is_3x3(row: np.ndarray) -> bool:
+    """Whether a window is a pair and its eight neighbours."""
+    return (row[code.TAPS : code.TAPS + 2] == 3).all() and (row[code.STRIDE : code.DILATION + 2] == 1).all()

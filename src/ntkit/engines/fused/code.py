@@ -14,15 +14,17 @@ GRID_OUT = 16
 STEP_IN = 18  # how far one step of the stage's displacement reaches on the grid of the inputs
 STEP_OUT = 20  # and on that of the outputs
 FIELD_IN = 22  # where the field of the inputs' variances begins, among an image's fields
-FIELD_A = 23  # where the fields of the function begin
-FIELD_B = 24
-FUNCTION = 25
-COLUMNS = 26
+ONE = 23  # three columns: where the fields of the function begin, of the first image
+TWO = 26  # three columns: of the second images, whose rows stand twice where positions wrap
+FUNCTION = 29
+TERMS = 30  # of a series; behind it how far its terms lie apart, of the first image and of the second ones
+COLUMNS = 33
 
 WEIGH, ADD, INFLATE = range(3)  # operations
-LINEAR, HALF_LINES = range(2)  # functions
+LINEAR, HALF_LINES, RELU, ERF, GELU, WAVE, RBF, SERIES = range(8)
+FAMILIES = (HALF_LINES, RELU), (ERF, GELU, WAVE, RBF), (SERIES,)  # functions
 
-# Columns of an instruction's real numbers.
-SCALE, GAIN, SHIFT, BEND, LINE = range(5)
-NUMBERS = 5
+# Columns of an instruction's real numbers; the function's own begin at OWN.
+SCALE, GAIN, SHIFT, OWN = range(4)
+NUMBERS = 7
 EXTRA = SCALE  # of INFLATE

@@ -5,8 +5,20 @@ import numpy as np
 from ntkit.engines.fused.assemble import assemble
 from ntkit.engines.fused.displacements import with_displacements
 from ntkit.engines.fused.program import Program, pool_matrices
+from ntkit.errors import InputError
 from ntkit.layer import Layer
 from ntkit.tape import Affine, Flatten, Mix, NotOnTape, record
+
+
+class BeyondEngine(InputError):
+    """A network, or the variances that its data lead to, which this engine does not run."""
+
+
+def beyond_engine(what: NotOnTape) -> BeyondEngine:
+    """The error that says so, and what to do."""
+    return BeyondEngine(
+        f"engine='fused' has no instruction for {what}; use engine='reference', which runs every network"
+    )
 
 
 def compile_network(net: Layer, shape: tuple[int, ...]) -> Program:

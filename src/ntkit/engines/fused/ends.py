@@ -2,8 +2,11 @@
 
 import numpy as np
 
-from ntkit.engines.fused.rows import fast
-from ntkit.engines.fused.windows import overlap
+from ntkit.engines.fused.frames import overlap, spread
+from ntkit.engines.fused.functions import fast
+from ntkit.engines.fused.vector import BYTES, WIDE, fill, load, load_wide, store, where_less
+
+FEW = 32  # channels that are summed by themselves: the rounding of a long sum grows with its length
 
 
 @fast
@@ -13,24 +16,45 @@ def read_images(one, two, dy, dx, lanes, wrap, tangent, d, t, frame):
     `one` is (height, width, channels), `two` (height, width, channels, lanes), twice as wide where `wrap`.
     """
     height, width, channels = one.shape
+    vector, share = BYTES // d.itemsize, d.dtype.type(1) / d.dtype.type(channels)
     y0, many = overlap(dy, height, wrap)
     x0, pixels = overlap(dx, width, wrap)
     for y in range(many):
         for x in range(pixels):
             a = one[y + y0, x + x0]
             b = two[(y + y0 + dy) % height, x + x0 + dx]
-            to = d[frame + y, (frame + x) * lanes : (frame + x + 1) * lanes]
-            for i in range(lanes):
-                to[i] = 0
-            for c in range(channels):
-                for i in range(lanes):
-                    e = a[c] - b[c, i]
-                    to[i] += e * e
-            for i in range(lanes):
-                to[i] = to[i] / channels
+            to, row = (frame + x) * lanes, d[frame + y]
+            for i in range(0, lanes, vector):
+                total = fill(d.dtype.type(0))
+                for c in range(channels):
+                    apart = load(b[c], i) - a[c]
+                    total = total + apart * apart
+                store(row, to + i, total * share)
         if tangent:
-            for i in range(frame * lanes, (frame + pixels) * lanes):
-                t[frame + y, i] = 0
+            spread(t.dtype.type(0), t[frame + y], frame * lanes, pixels * lanes)
+
+
+@fast
+def read_vectors(rows, two, lanes, out):
+    """The gaps of four vectors, (channels,) each, to all column vectors, (channels, lanes), a whole number of wide vectors."""
+    a, b, c, d = rows
+    channels = len(a)
+    share, zero = two.dtype.type(1) / two.dtype.type(channels), two.dtype.type(0)
+    for i in range(0, lanes, WIDE * BYTES // two.itemsize):
+        nothing = load_wide(two[0], i) * zero
+        sum_a = sum_b = sum_c = sum_d = nothing
+        for begin in range(0, channels, FEW):
+            part_a = part_b = part_c = part_d = nothing
+            for k in range(begin, min(begin + FEW, channels)):
+                other = load_wide(two[k], i)
+                off_a, off_b, off_c, off_d = other - a[k], other - b[k], other - c[k], other - d[k]
+                part_a, part_b = part_a + off_a * off_a, part_b + off_b * off_b
+                part_c, part_d = part_c + off_c * off_c, part_d + off_d * off_d
+            sum_a, sum_b, sum_c, sum_d = sum_a + part_a, sum_b + part_b, sum_c + part_c, sum_d + part_d
+        store(out[0], i, sum_a * share)
+        store(out[1], i, sum_b * share)
+        store(out[2], i, sum_c * share)
+        store(out[3], i, sum_d * share)
 
 
 @fast
@@ -41,7 +65,7 @@ def read_pairs(pairs, extents, one, two, lanes, dy, dx, wrap, tangent, d, t, fra
     first field of either image is half of the gap within a window. What rounding leaves of two equal images counts as 0.
     """
     stored_d, stored_t, start = pairs
-    noise = 4 * np.finfo(d.dtype).eps
+    noise, vector = 4 * np.finfo(d.dtype).eps, BYTES // d.itemsize
     height, width = extents
     y0, many = overlap(dy, height, wrap)
     x0, pixels = overlap(dx, width, wrap)
@@ -52,13 +76,12 @@ def read_pairs(pairs, extents, one, two, lanes, dy, dx, wrap, tangent, d, t, fra
             here = (y + y0) * width + x + x0
             there = ((y + y0 + dy) % height * wide + x + x0 + dx) * lanes
             at = (frame + x) * lanes
-            a, b, to = stored_d[pair], two[there : there + lanes], d[frame + y, at : at + lanes]
-            for i in range(lanes):
-                within = one[here] + b[i]
-                to[i] = a[i] - within if a[i] - within > noise * within else 0
-            if tangent:
-                for i in range(lanes):
-                    t[frame + y, at + i] = stored_t[pair, i]
+            for i in range(0, lanes, vector):
+                within = load(two, there + i) + one[here]
+                gap = load(stored_d[pair], i) - within
+                store(d[frame + y], at + i, where_less(within * noise, gap, gap, 0))
+                if tangent:
+                    store(t[frame + y], at + i, load(stored_t[pair], i))
 
 
 @fast
@@ -67,11 +90,12 @@ def add_sum(image, dy, dx, extents, lanes, wrap, frame, line, total):
     _, many = overlap(dy, extents[0], wrap)
     _, pixels = overlap(dx, extents[1], wrap)
     for y in range(many):
-        for i in range(lanes):
-            line[i] = 0
-        for x in range(frame, frame + pixels):
-            for i in range(lanes):
-                line[i] += image[frame + y, x * lanes + i]
+        row = image[frame + y]
+        for i in range(0, lanes, BYTES // image.itemsize):
+            part = load(row, frame * lanes + i)
+            for x in range(frame + 1, frame + pixels):
+                part = part + load(row, x * lanes + i)
+            store(line, i, part)
         for i in range(lanes):
             total[i] += line[i]
 
@@ -91,27 +115,14 @@ def add_pooled(image, dy, dx, extents, lanes, wrap, frame, pool, stored):
         for j in range(down[0][p], down[0][p + 1]):
             for k in range(down[0][q], down[0][q + 1]):
                 top, weight = (down[1][j], down[1][k]), down[2][j] * down[2][k]
-                row = image[frame + y, frame * lanes :]
-                add_row(
-                    row,
-                    x0,
-                    dx,
-                    pixels,
-                    extents[1],
-                    lanes,
-                    across,
-                    starts,
-                    below,
-                    wrap_below,
-                    top,
-                    weight,
-                    stored,
-                )
+                line = image[frame + y], frame * lanes, x0, dx, pixels, extents[1], lanes
+                add_row(line, across, starts, below, wrap_below, top, weight, stored)
 
 
 @fast
-def add_row(row, x0, dx, pixels, extent, lanes, across, starts, below, wrap, top, weight, stored):
+def add_row(line, across, starts, below, wrap, top, weight, stored):
     """One row of pairs to the pairs of windows whose rows are those of `top`."""
+    row, begin, x0, dx, pixels, extent, lanes = line
     height, width = below
     ey = top[1] - top[0]
     for x in range(pixels):
@@ -127,7 +138,6 @@ def add_row(row, x0, dx, pixels, extent, lanes, across, starts, below, wrap, top
                     pair = start + (top[0] - max(0, -ey)) * (width - abs(ex)) + left - max(0, -ex)
                 if start < 0:
                     continue
-                w = weight * across[2][j] * across[2][k]
-                to, more = stored[pair], row[x * lanes : (x + 1) * lanes]
-                for i in range(lanes):
-                    to[i] += w * more[i]
+                w, to = weight * across[2][j] * across[2][k], stored[pair]
+                for i in range(0, lanes, BYTES // row.itemsize):
+                    store(to, i, load(to, i) + load(row, begin + x * lanes + i) * w)

@@ -5,6 +5,7 @@ from numpy.typing import NDArray
 
 from ntkit.engines.fused import code
 from ntkit.engines.fused.program import Grid, Stage, pool_matrices
+from ntkit.engines.fused.vector import BYTES
 
 
 def starts_of(displacements: np.ndarray, grid: Grid, wrap: bool) -> tuple[NDArray[np.int64], int]:
@@ -39,6 +40,12 @@ def _sparse(matrix: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
     pixels, windows = np.nonzero(matrix.T)
     begins = np.searchsorted(pixels, np.arange(matrix.shape[1] + 1))
     return begins.astype(np.int64), windows.astype(np.int64), matrix[windows, pixels].astype(dtype)
+
+
+def whole_vectors(lanes: int, dtype: np.dtype, vectors: int = 1) -> int:
+    """The next number of lanes that is a whole number of vectors, or of so many of them."""
+    width = vectors * BYTES // dtype.itemsize
+    return -(-lanes // width) * width
 
 
 def filled(columns: np.ndarray, lanes: int) -> np.ndarray:

@@ -8,114 +8,178 @@ of a frame for what windows read beyond the edge.
 
 from ntkit.engines.fused.code import (
     ADD,
-    BEND,
     DILATION,
     EXTRA,
-    FIELD_A,
-    FIELD_B,
     FUNCTION,
-    GAIN,
+    GRID_IN,
     GRID_OUT,
-    HALF_LINES,
     HIGH,
     INPUT,
-    LINE,
     LOW,
+    ONE,
     OPERATION,
     OTHER,
     OUTPUT,
-    SCALE,
-    SHIFT,
+    RELU,
     STEP_IN,
     STEP_OUT,
     STRIDE,
     TAPS,
+    TWO,
     WEIGH,
 )
-from ntkit.engines.fused.rows import fast, half_lines, half_lines_gap, linear, spread
-from ntkit.engines.fused.windows import fill_frame, overlap, sum_across, sum_down
+from ntkit.engines.fused.frames import clear_around, gaps_to_zero, overlap, wrap_around
+from ntkit.engines.fused.functions import fast, joined
+from ntkit.engines.fused.rows import through, through_3x3
+from ntkit.engines.fused.vector import BYTES, load, store
+from ntkit.engines.fused.windows import has_window, sum_across, sum_down
 
 ALL_LANES = -2  # every lane is the row image itself
 NO_LANE = -1
 
 
-@fast
-def run(code, numbers, dy, dx, one, two, lanes, wrap, same, tangent, g, work):
+@joined
+def run(code, numbers, dy, dx, ones, two, lanes, wrap, same, tangent, g, functions, work):
     """All instructions on the displacement (dy, dx) of the stage's last grid.
+
+    Every instruction goes over all row images before the next: the fields of the column images, the largest of what is
+    read, come from memory once for all of them.
 
     Args:
         code: (instructions, COLUMNS).
         numbers: (instructions, NUMBERS).
         dy: Rows from p to p'.
         dx: Columns from p to p'.
-        one: Fields of the row image, (pixels,).
+        ones: Fields of the row images, (images, pixels).
         two: Fields of the column images, (pixels · lanes,), every row twice where `wrap`.
         lanes: How many column images.
         wrap: Whether positions are taken modulo the grid.
-        same: The lane that is the row image itself, or NO_LANE or ALL_LANES.
+        same: Of every row image, the lane that is the image itself, or NO_LANE or ALL_LANES.
         tangent: Whether T is wanted.
-        g: Coefficients of angles (`arc.coefficients`).
-        work: Registers of gaps and of tangent kernels, each (registers, rows, columns · lanes); rings of windows and rows,
-            which are work space; and the width of the frame in pixels.
+        g: Polynomials (`approximations`).
+        functions: Which functions the code has, as a text that is known when this is compiled (`rows.through`).
+        work: Registers of gaps and of tangent kernels, each (images, registers, rows, columns · lanes); rings of windows and
+            rows, which are work space; around how many pairs the frame of each register has been cleared; the frame's width.
     """
-    d, t, rings, rows, frame = work
+    d, t, rings, rows, clean, frame = work
+    clean[:] = -1
     for k in range(code.shape[0]):
         step = code[k]
         y, x = dy * step[STEP_OUT], dx * step[STEP_OUT + 1]
-        if step[OPERATION] == WEIGH:
-            above = (dy * step[STEP_IN], dx * step[STEP_IN + 1])
-            weigh(step, numbers[k], above, y, x, one, two, lanes, wrap, tangent, g, d, t, rings, rows, frame)
-        elif step[OPERATION] == ADD:
-            add(step, y, x, lanes, wrap, d, frame)
-            if tangent:
-                add(step, y, x, lanes, wrap, t, frame)
-        else:
-            mine = same if y == 0 and x == 0 else NO_LANE
-            inflate(step, numbers[k], y, x, one, two, lanes, wrap, mine, tangent, d, t, rows, frame)
+        above = dy * step[STEP_IN], dx * step[STEP_IN + 1]
+        for i in range(ones.shape[0]):
+            mark(step, y, x, wrap, clean[i])
+            if step[OPERATION] == WEIGH:
+                weigh(
+                    step,
+                    numbers[k],
+                    above,
+                    y,
+                    x,
+                    ones[i],
+                    two,
+                    lanes,
+                    wrap,
+                    tangent,
+                    g,
+                    d[i],
+                    t[i],
+                    rings,
+                    rows,
+                    clean[i],
+                    frame,
+                    functions,
+                )
+            elif step[OPERATION] == ADD:
+                add(step, y, x, lanes, wrap, d[i], frame)
+                if tangent:
+                    add(step, y, x, lanes, wrap, t[i], frame)
+            else:
+                mine = same[i] if y == 0 and x == 0 else NO_LANE
+                inflate(step, numbers[k], y, x, ones[i], two, lanes, wrap, mine, tangent, d[i], t[i], frame)
 
 
-@fast
-def weigh(step, numbers, above, dy, dx, one, two, lanes, wrap, tangent, g, d, t, rings, rows, frame):
+@joined
+def fill_frame(step, above, one, two, lanes, wrap, tangent, d, t, clean, frame):
+    """What a window reads beyond the pairs of a displacement."""
+    many, pixels = overlap(above[0], step[GRID_IN], wrap)[1], overlap(above[1], step[GRID_IN + 1], wrap)[1]
+    if wrap:
+        wrap_around(step, many, pixels, lanes, d, frame)
+        if tangent:
+            wrap_around(step, many, pixels, lanes, t, frame)
+        return
+    gaps_to_zero(step, above[0], above[1], one, two, lanes, d, frame)
+    # Nothing but this writes around the pairs of a tangent kernel, so of many layers only the first has to.
+    if tangent and (clean[step[INPUT], 0] != many or clean[step[INPUT], 1] != pixels):
+        clear_around(step, many, pixels, lanes, t, frame)
+        clean[step[INPUT], 0], clean[step[INPUT], 1] = many, pixels
+
+
+@joined
+def mark(step, dy, dx, wrap, clean):
+    """The output's register is filled anew: what was cleared around pairs of another number is no more."""
+    many, pixels = overlap(dy, step[GRID_OUT], wrap)[1], overlap(dx, step[GRID_OUT + 1], wrap)[1]
+    if clean[step[OUTPUT], 0] != many or clean[step[OUTPUT], 1] != pixels:
+        clean[step[OUTPUT], 0] = -1
+
+
+@joined
+def weigh(
+    step,
+    numbers,
+    above,
+    dy,
+    dx,
+    one,
+    two,
+    lanes,
+    wrap,
+    tangent,
+    g,
+    d,
+    t,
+    rings,
+    rows,
+    clean,
+    frame,
+    functions,
+):
     """A window, weights and a function: row after row of the outputs, each in one go while it is in the L1 cache."""
     height, width = step[GRID_OUT], step[GRID_OUT + 1]
     y0, many = overlap(dy, height, wrap)
     x0, pixels = overlap(dx, width, wrap)
-    n = pixels * lanes
     source_d, source_t = d[step[INPUT]], t[step[INPUT]]
     target_d, target_t = d[step[OUTPUT]], t[step[OUTPUT]]
     if step[LOW] + step[HIGH] + step[LOW + 1] + step[HIGH + 1] > 0:
-        fill_frame(step, above[0], above[1], one, two, lanes, wrap, tangent, source_d, source_t, frame)
-    scale, gain, shift = numbers[SCALE], numbers[GAIN], numbers[SHIFT]
-    bend, line = numbers[BEND], numbers[LINE]
-    twice = 2 if wrap else 1
+        fill_frame(step, above, one, two, lanes, wrap, tangent, source_d, source_t, clean, frame)
+    stride = 2 * width if wrap else width
+    at = frame * lanes
+    windowed, at_once = has_window(step), step[FUNCTION] == RELU
+    # The middle of the window of the first pixel.
+    middle = at + (1 - step[LOW + 1]) * lanes
     ready = -step[LOW]
     for y in range(many):
-        first = y * step[STRIDE] - step[LOW]
-        while ready <= first + (step[TAPS] - 1) * step[DILATION]:
-            slot = ready % rings.shape[1]
-            sum_across(source_d[frame + ready], step, pixels, lanes, frame, rings[0, slot])
+        here, there = (y + y0) * width + x0, (y + y0 + dy) % height * stride + x0 + dx
+        place = one, here, two, there, pixels, lanes
+        target = target_d[frame + y], target_t[frame + y if tangent else 0], at
+        if at_once:
+            source = source_d, source_t, frame + y - step[LOW], middle
+            through_3x3(functions, step, numbers, source, place, tangent, g, target)
+        elif windowed:
+            begin = y * step[STRIDE] - step[LOW]
+            while ready <= begin + (step[TAPS] - 1) * step[DILATION]:
+                slot = ready % rings.shape[1]
+                sum_across(source_d[frame + ready], step, pixels, lanes, frame, rings[0, slot])
+                if tangent:
+                    sum_across(source_t[frame + ready], step, pixels, lanes, frame, rings[1, slot])
+                ready += 1
+            sum_down(rings[0], begin, step, pixels * lanes, rows[0])
             if tangent:
-                sum_across(source_t[frame + ready], step, pixels, lanes, frame, rings[1, slot])
-            ready += 1
-        sum_down(rings[0], first, step, n, scale, rows[0])
-        if tangent:
-            sum_down(rings[1], first, step, n, scale, rows[1])
-        to_d, to_t = target_d[frame + y, frame * lanes :], target_t[frame + y, frame * lanes :]
-        here = (y + y0) * width + x0
-        there = (y + y0 + dy) % height * (twice * width) + x0 + dx
-        spread(one, step[FIELD_A] + here, pixels, lanes, rows[2])
-        a = two[(twice * step[FIELD_A] + there) * lanes :]
-        if step[FUNCTION] == HALF_LINES:
-            spread(one, step[FIELD_B] + here, pixels, lanes, rows[3])
-            b = two[(twice * step[FIELD_B] + there) * lanes :]
-            if tangent:
-                half_lines(
-                    rows[0], rows[1], rows[2], rows[3], a, b, n, bend, line, g, gain, shift, to_d, to_t
-                )
-            else:
-                half_lines_gap(rows[0], rows[2], rows[3], a, b, n, bend, line, g, to_d)
+                sum_down(rings[1], begin, step, pixels * lanes, rows[1])
+            through(functions, step, numbers, (rows[0], rows[1], 0), place, tangent, g, target)
         else:
-            linear(rows[0], rows[1], rows[2], a, n, gain, shift, tangent, to_d, to_t)
+            source = source_d[frame + y], source_t[frame + y if tangent else 0], at
+            through(functions, step, numbers, source, place, tangent, g, target)
 
 
 @fast
@@ -123,29 +187,30 @@ def add(step, dy, dx, lanes, wrap, images, frame):
     """OUTPUT = INPUT + OTHER."""
     _, many = overlap(dy, step[GRID_OUT], wrap)
     _, pixels = overlap(dx, step[GRID_OUT + 1], wrap)
+    width = BYTES // images.itemsize
     for y in range(many):
         a, b = images[step[INPUT], frame + y], images[step[OTHER], frame + y]
         out = images[step[OUTPUT], frame + y]
-        for i in range(frame * lanes, (frame + pixels) * lanes):
-            out[i] = a[i] + b[i]
+        for i in range(frame * lanes, (frame + pixels) * lanes, width):
+            store(out, i, load(a, i) + load(b, i))
 
 
 @fast
-def inflate(step, numbers, dy, dx, one, two, lanes, wrap, same, tangent, d, t, rows, frame):
+def inflate(step, numbers, dy, dx, one, two, lanes, wrap, same, tangent, d, t, frame):
     """Independent noise of relative variance `extra`, which only an image with itself shares."""
     extra = numbers[EXTRA]
     height, width = step[GRID_OUT], step[GRID_OUT + 1]
     y0, many = overlap(dy, height, wrap)
     x0, pixels = overlap(dx, width, wrap)
-    twice = 2 if wrap else 1
+    stride = 2 * width if wrap else width
     for y in range(many):
-        spread(one, step[FIELD_A] + (y + y0) * width + x0, pixels, lanes, rows[2])
-        there = (y + y0 + dy) % height * (twice * width) + x0 + dx
-        a = two[(twice * step[FIELD_A] + there) * lanes :]
+        here = step[ONE] + (y + y0) * width + x0
+        there = (step[TWO] + (y + y0 + dy) % height * stride + x0 + dx) * lanes
         for i in range(pixels * lanes):
             at = frame * lanes + i
             mine = same == ALL_LANES or i % lanes == same
             gap = d[step[INPUT], frame + y, at]
-            d[step[OUTPUT], frame + y, at] = gap * (1 + extra) if mine else gap + extra * (rows[2, i] + a[i])
+            apart = one[here + i // lanes] + two[there + i]
+            d[step[OUTPUT], frame + y, at] = gap * (1 + extra) if mine else gap + extra * apart
             if tangent:
                 t[step[OUTPUT], frame + y, at] = t[step[INPUT], frame + y, at] * (1 + extra if mine else 1)

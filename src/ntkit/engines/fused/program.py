@@ -4,10 +4,12 @@ import dataclasses
 
 import numpy as np
 
+from ntkit.engines.fused import code
 from ntkit.moments.grid import Window
 from ntkit.tape import Affine, Data, Flatten, Instruction, Mix
 
-VARIANCE, DEVIATION, INVERSE, HALF_GAP = "variance", "deviation", "inverse deviation", "half gap"
+VARIANCE, DEVIATION, INVERSE, HALF_GAP = "variance", "deviation", "inverse of √2 deviation", "half gap"
+SLOPE, SERIES = "slope", "series"
 Field = tuple[str, int]
 Grid = tuple[int, int]
 
@@ -61,6 +63,13 @@ class Program:
     stages: tuple[Stage, ...]
     head: tuple[Affine, ...]
 
+    @property
+    def functions(self) -> str:
+        """The numbers of the functions that the engine is compiled for, whole families: of these there are few."""
+        found = {int(f) for stage in self.stages for f in stage.code[:, code.FUNCTION]}
+        families = [family for family in code.FAMILIES if found & set(family)] or code.FAMILIES[:1]
+        return " ".join(str(n) for n in sorted({code.LINEAR, *(n for family in families for n in family)}))
+
 
 def as_grid(shape: tuple[int, ...]) -> Grid:
     """Two extents: a vector is one pixel, a line one row."""
@@ -73,8 +82,8 @@ def as_windows(windows: tuple[Window, ...]) -> tuple[Window, ...]:
 
 
 def reads_pairs(first: Instruction) -> bool:
-    """Whether a stage that begins here reads stored pairs; it makes those of images from the pixels."""
-    return not isinstance(first, Data) or not first.shape
+    """Whether a stage that begins here reads stored pairs; it makes those of the data from the pixels."""
+    return not isinstance(first, Data)
 
 
 def pool_matrices(end: Mix) -> tuple[np.ndarray, np.ndarray]:

@@ -1,16 +1,21 @@
 """`Runner` takes blocks of examples through the stages of a program: tables, work space, and calls of compiled code."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
-from ntkit.engines.fused import arc
+from ntkit.engines.fused import approximations
 from ntkit.engines.fused.fields import Fields
 from ntkit.engines.fused.layout import aligned, filled, laned, read_displacements, sparse_pool, starts_of
 from ntkit.engines.fused.program import Program, Stage, as_grid, reads_pairs, sums_up, weight_of_sum
-from ntkit.engines.fused.stage import IMAGES, PAIRS, POOL, SUM, run_stage
-from ntkit.moments.products import products
+from ntkit.engines.fused.stage import IMAGES, PAIRS, POOL, SUM, VECTORS, stage_runner
 from ntkit.tape import Mix
+
+# Row images that go through a stage side by side: the fields of the column images are read once for them.
+IMAGES_TOGETHER, VECTORS_TOGETHER = 2, 8
+
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,96 +23,139 @@ class Columns:
     """A block of column images, side by side.
 
     Attributes:
-        x: The images.
         images: (height, width, channels, lanes).
         fields: Of every stage, (pixels · lanes,).
         known: The same as numbers of single examples.
     """
 
-    x: np.ndarray
     images: np.ndarray
     fields: list[np.ndarray]
     known: Fields
 
 
-class Runner:
-    """Work space and tables for one thread, one dtype and one number of lanes."""
+@dataclasses.dataclass(frozen=True)
+class Passage:
+    """A stage and what compiled code needs to know of it, whichever the examples.
 
-    def __init__(self, program: Program, dtype: np.dtype, lanes: int, *, tangent: bool, own: bool = False):
-        self.program, self.dtype, self.lanes, self.tangent, self.own = program, dtype, lanes, tangent, own
-        self.angles = arc.coefficients(dtype.name)
-        grids = [g for s in program.stages for g in (s.grid_in, s.grid_out)]
-        frame = max(s.frame for s in program.stages)
+    Attributes:
+        stage: The stage.
+        plan: As `run_stage` takes it.
+        starts: Where the displacements begin that are read.
+        after: The stage behind it, unless it is the last to run.
+        pool: Of a pool to another grid its sparse matrices and where the displacements of that grid begin, else None.
+        count: How many pairs that grid has.
+    """
+
+    stage: Stage
+    plan: tuple
+    starts: np.ndarray
+    after: Stage | None
+    pool: tuple | None
+    count: int
+
+
+class Runner:
+    """Work space and tables for one thread, one dtype and one number of lanes.
+
+    Args:
+        program: The network.
+        dtype: Of the examples and of all that is computed of pairs.
+        lanes: How many column images, a whole number of vectors.
+        tangent: Whether tangent kernels are wanted.
+        own: The number of stages that images run with themselves, for what lies within the windows of pools; 0 to run all
+            stages over pairs of images.
+    """
+
+    def __init__(self, program: Program, dtype: np.dtype, lanes: int, *, tangent: bool, own: int = 0):
+        self.program, self.dtype, self.lanes, self.tangent, self.own = program, dtype, lanes, tangent, own > 0
+        self.polynomials = approximations.coefficients(dtype.name)
+        self.run_stage = stage_runner(program.functions)
+        upto = own or len(program.stages)
+        self.passages = [self._passage(k, k + 1 == upto) for k in range(upto)]
+        self.space = self._space()
+
+    def _space(self) -> tuple:
+        stages, dtype = self.program.stages, self.dtype
+        grids = [g for s in stages for g in (s.grid_in, s.grid_out)]
+        frame = max(s.frame for s in stages)
         height, width = (max(g[axis] for g in grids) + 2 * frame for axis in (0, 1))
-        registers = max(s.registers for s in program.stages)
-        span = max(s.span for s in program.stages)
-        shape = (registers, height, width * lanes)
-        self.space = (
+        registers, span = (max(getattr(s, name) for s in stages) for name in ("registers", "span"))
+        self.together = IMAGES_TOGETHER if self.program.tape[0].shape else VECTORS_TOGETHER
+        shape = (self.together, registers, height, width * self.lanes)
+        return (
             aligned(shape, dtype),
-            aligned(shape if tangent else (registers, 1, 1), dtype),
-            aligned((2, span, width * lanes), dtype),
-            aligned((4, width * lanes), dtype),
-            aligned((lanes,), dtype),
+            aligned(shape if self.tangent else (self.together, registers, 1, 1), dtype),
+            aligned((2, span, width * self.lanes), dtype),
+            aligned((2, width * self.lanes), dtype),
+            aligned((self.lanes,), dtype),
+            np.zeros((self.together, registers, 2), np.int64),
             frame,
         )
 
-    def columns(self, x2: np.ndarray, two: Fields, upto: int) -> "Columns":
-        """A block of column images as the first `upto` stages read it."""
-        stages = self.program.stages[:upto]
-        wrap, dtype = stages[0].wrap, self.dtype
-        images = (
-            laned(x2, self.lanes, wrap) if self.program.tape[0].shape else np.zeros((1, 1, 1, self.lanes))
-        )
-        return Columns(
-            x2, images.astype(dtype, copy=False), [self._laned_fields(s, two) for s in stages], two
-        )
-
-    def stages(
-        self, x1: np.ndarray, columns: "Columns", one: Fields, same: np.ndarray, upto: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Gaps and tangent kernels behind the last of the first `upto` stages, (rows, pairs, lanes)."""
-        # What lies between two stages is large: then one row image after another.
-        step = len(x1) if upto == 1 else 1
-        parts = [slice(i, i + step) for i in range(0, len(x1), step)]
-        found = [self._through(x1[p], columns, one.at(p), same[p], upto) for p in parts]
-        return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
-
-    def _through(
-        self, x1: np.ndarray, columns: "Columns", one: Fields, same: np.ndarray, upto: int
-    ) -> tuple[np.ndarray, np.ndarray]:
-        found = self._pairs_of_data(x1, columns.x)
-        for k in range(upto):
-            found = self._stage(k, k + 1 == upto, x1, columns, found, one, same)
-        return found
-
-    def _pairs_of_data(self, x1: np.ndarray, x2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        none = np.zeros((1, 1, 1), self.dtype)
-        if self.program.tape[0].shape:
-            return none, none
-        _, gap, _, _ = products(x1[:, 0, 0], x2[:, 0, 0])
-        gap = filled(gap, self.lanes).astype(self.dtype)[:, None, :]
-        return gap, np.zeros_like(gap)
-
-    def _stage(
-        self,
-        k: int,
-        final: bool,
-        x1: np.ndarray,
-        columns: "Columns",
-        found: tuple,
-        one: Fields,
-        same: np.ndarray,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        stage, dtype = self.program.stages[k], self.dtype
+    def _passage(self, k: int, final: bool) -> Passage:
+        stage = self.program.stages[k]
         after = None if final else self.program.stages[k + 1]
         pooled = isinstance(stage.end, Mix) and not sums_up(stage) and (after is not None or self.own)
-        plan = self._plan(stage, POOL if pooled else SUM)
+        first = self.program.tape[stage.first]
+        reads = PAIRS if reads_pairs(first) else IMAGES if first.shape else VECTORS
+        displacements = stage.own if self.own else stage.displacements
+        plan = (
+            stage.code,
+            stage.numbers.astype(self.dtype),
+            displacements,
+            stage.grid_in,
+            stage.grid_out,
+            stage.wrap,
+            reads,
+            POOL if pooled else SUM,
+        )
         starts, _ = starts_of(read_displacements(stage, self.own), stage.grid_in, stage.wrap)
-        source = (np.ascontiguousarray(x1), columns.images, *found, starts)
-        ends, result = self._ends(stage, after, pooled, len(x1))
-        fields = self._fields(stage, one), columns.fields[k]
-        run_stage(plan, source, ends, fields, same, self.lanes, self.tangent, self.angles, self.space)
-        if pooled:
+        if not pooled:
+            return Passage(stage, plan, starts, after, None, 0)
+        below = as_grid(stage.end.shape)  # type: ignore[union-attr]
+        wanted = np.zeros((1, 2), np.int64) if after is None else read_displacements(after, self.own)
+        wrap = after is not None and after.wrap
+        begins, count = starts_of(wanted, below, wrap)
+        pool = *sparse_pool(stage, self.dtype), begins, below, wrap
+        return Passage(stage, plan, starts, after, pool, count)
+
+    def columns(self, x2: np.ndarray, two: Fields) -> Columns:
+        """A block of column images as the stages read it."""
+        images = laned(x2, self.lanes, self.program.stages[0].wrap).astype(self.dtype, copy=False)
+        return Columns(images, [self._laned_fields(p.stage, two) for p in self.passages], two)
+
+    def through(self, x1: np.ndarray, columns: Columns, one: Fields, same: np.ndarray) -> Pair:
+        """Gaps and tangent kernels behind the last stage, (rows, pairs, lanes)."""
+        # What lies between two stages is large: then few row images at a time.
+        step = len(x1) if len(self.passages) == 1 else self.together
+        parts = [slice(i, i + step) for i in range(0, len(x1), step)]
+        found = [self._some(x1[p], columns, one.at(p), same[p]) for p in parts]
+        return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+
+    def _some(self, x1: np.ndarray, columns: Columns, one: Fields, same: np.ndarray) -> Pair:
+        none = np.zeros((1, 1, 1), self.dtype)
+        found = none, none
+        for k, passage in enumerate(self.passages):
+            found = self._pass(passage, x1, columns, columns.fields[k], found, one, same)
+        return found
+
+    def _pass(
+        self,
+        passage: Passage,
+        x1: np.ndarray,
+        columns: Columns,
+        twos: np.ndarray,
+        found: Pair,
+        one: Fields,
+        same: np.ndarray,
+    ) -> Pair:
+        stage, after, dtype = passage.stage, passage.after, self.dtype
+        ends, result = self._ends(passage, len(x1))
+        source = (np.ascontiguousarray(x1), columns.images, *found, passage.starts)
+        fields = self._fields(stage, one), twos
+        options = self.lanes, self.tangent, self.polynomials, self.space
+        self.run_stage(passage.plan, source, ends, fields, same, *options)
+        if passage.pool:
             return result
         gap, tangent = (weight_of_sum(stage) * r for r in result)
         if isinstance(stage.end, Mix) and after is not None:
@@ -116,42 +164,19 @@ class Runner:
             gap = np.where(gap - within > 4 * np.finfo(dtype).eps * within, gap - within, 0.0)
         return (gap, tangent) if after is None else (gap.astype(dtype), tangent.astype(dtype))
 
-    def _plan(self, stage: Stage, writes: int) -> tuple:
-        return (
-            stage.code,
-            stage.numbers.astype(self.dtype),
-            stage.own if self.own else stage.displacements,
-            stage.grid_in,
-            stage.grid_out,
-            stage.wrap,
-            PAIRS if reads_pairs(self.program.tape[stage.first]) else IMAGES,
-            writes,
-        )
-
     def _half_gaps(self, after: Stage, one: Fields, two: Fields) -> np.ndarray:
         halves = [f.half_gaps[after.first].reshape(-1) for f in (one, two)]
         return halves[0][:, None, None] + filled(halves[1][None, :], self.lanes)[None]
 
-    def _ends(self, stage: Stage, after: Stage | None, pooled: bool, rows: int) -> tuple[tuple, tuple]:
+    def _ends(self, passage: Passage, rows: int) -> tuple[tuple, Pair]:
         lanes, dtype = self.lanes, self.dtype
-        if not pooled:
-            both = np.zeros((2, rows, lanes))
-            nothing = (np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(1, dtype))
+        sums = np.zeros((2, rows, lanes))
+        if passage.pool is None:
             empty = np.zeros((rows, 1, lanes), dtype)
-            starts = np.zeros((1, 1), np.int64)
-            ends = (both[0], both[1], nothing, nothing, starts, (1, 1), False, empty, empty)
-            return ends, (both[0][:, None], both[1][:, None])
-        below = as_grid(stage.end.shape)  # type: ignore[union-attr]
-        if after is None:
-            wanted, wrap = np.zeros((1, 2), np.int64), False
-        else:
-            wanted, wrap = read_displacements(after, self.own), after.wrap
-        starts, count = starts_of(wanted, below, wrap)
-        down, across = sparse_pool(stage, dtype)
-        pairs_d = np.zeros((rows, count, lanes), dtype)
-        pairs_t = np.zeros((rows, count if self.tangent else 1, lanes), dtype)
-        sums = np.zeros((rows, lanes))
-        return (sums, sums, down, across, starts, below, wrap, pairs_d, pairs_t), (pairs_d, pairs_t)
+            return (sums[0], sums[1], *_no_pool(dtype), empty, empty), (sums[0][:, None], sums[1][:, None])
+        pairs_d = np.zeros((rows, passage.count, lanes), dtype)
+        pairs_t = np.zeros((rows, passage.count if self.tangent else 1, lanes), dtype)
+        return (sums[0], sums[1], *passage.pool, pairs_d, pairs_t), (pairs_d, pairs_t)
 
     def _fields(self, stage: Stage, fields: Fields) -> np.ndarray:
         """(rows, pixels), the stage's fields one behind the other."""
@@ -165,8 +190,14 @@ class Runner:
         for kind, node in stage.fields:
             field = fields.field(kind, node)
             if stage.wrap:
-                field = np.concatenate([field, field], axis=2)
+                field = np.concatenate([field, field], axis=-1)
             parts.append(filled(field.reshape(len(field), -1).T, self.lanes))
         together = aligned((sum(p.size for p in parts),), self.dtype)
         np.concatenate([p.reshape(-1) for p in parts], out=together, casting="same_kind")
         return together
+
+
+def _no_pool(dtype: np.dtype) -> tuple[Any, ...]:
+    """In place of a pool, of the same types."""
+    nothing = (np.zeros(2, np.int64), np.zeros(1, np.int64), np.zeros(1, dtype))
+    return nothing, nothing, np.zeros((1, 1), np.int64), (1, 1), False

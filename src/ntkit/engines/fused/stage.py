@@ -1,5 +1,6 @@
 """One stage over a few row images and a block of column images: read, run, and write, displacement by displacement."""
 
+import functools
 import hashlib
 import pathlib
 from typing import Any
@@ -7,11 +8,12 @@ from typing import Any
 from numba import njit
 
 from ntkit.engines.fused.code import OUTPUT, STEP_IN
-from ntkit.engines.fused.ends import add_pooled, add_sum, read_images, read_pairs
+from ntkit.engines.fused.ends import add_pooled, add_sum, read_images, read_pairs, read_vectors
+from ntkit.engines.fused.functions import joined
 from ntkit.engines.fused.machine import run
-from ntkit.engines.fused.rows import OPTIONS, fast
+from ntkit.engines.fused.vector import OPTIONS
 
-IMAGES, PAIRS = range(2)  # where a stage reads
+VECTORS, IMAGES, PAIRS = range(3)  # where a stage reads
 SUM, POOL = range(2)  # what it writes
 
 
@@ -25,21 +27,34 @@ def _sources() -> str:
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-@fast
-def read(plan, source, i, dy, dx, one, two, lanes, tangent, d, t, frame):
-    """The pairs of a displacement, of which row image i is the first."""
+_SOURCES = _sources()
+
+
+@joined
+def read(plan, source, begin, end, dy, dx, ones, two, lanes, tangent, d, t, frame):
+    """The pairs of a displacement, of which row images begin … end are the first."""
     code, _, _, grid, _, wrap, reads, _ = plan
     images1, images2, stored_d, stored_t, starts = source
     y, x = dy * code[0, STEP_IN], dx * code[0, STEP_IN + 1]
-    if reads == IMAGES:
-        read_images(images1[i], images2, y, x, lanes, wrap, tangent, d, t, frame)
-    else:
-        start = starts[y, x] if wrap else starts[y + grid[0] - 1, x + grid[1] - 1]
-        pairs = stored_d[i], stored_t[i], start
-        read_pairs(pairs, grid, one, two, lanes, y, x, wrap, tangent, d, t, frame)
+    if reads == VECTORS:
+        for i in range(begin, end, 4):
+            j, k, m = min(i + 1, end - 1), min(i + 2, end - 1), min(i + 3, end - 1)
+            rows = images1[i, 0, 0], images1[j, 0, 0], images1[k, 0, 0], images1[m, 0, 0]
+            outs = d[i - begin, 0, 0], d[j - begin, 0, 0], d[k - begin, 0, 0], d[m - begin, 0, 0]
+            read_vectors(rows, images2[0, 0], lanes, outs)
+        t[:, 0] = 0
+        return
+    start = 0 if reads == IMAGES else starts[y, x] if wrap else starts[y + grid[0] - 1, x + grid[1] - 1]
+    for i in range(begin, end):
+        out_d, out_t = d[i - begin, 0], t[i - begin, 0]
+        if reads == IMAGES:
+            read_images(images1[i], images2, y, x, lanes, wrap, tangent, out_d, out_t, frame)
+        else:
+            pairs = stored_d[i], stored_t[i], start
+            read_pairs(pairs, grid, ones[i], two, lanes, y, x, wrap, tangent, out_d, out_t, frame)
 
 
-@fast
+@joined
 def write(plan, ends, i, dy, dx, lanes, tangent, d, t, line, frame):
     """Add the pairs of a displacement to what row image i ends in."""
     _, _, _, _, grid, wrap, _, writes = plan
@@ -55,11 +70,13 @@ def write(plan, ends, i, dy, dx, lanes, tangent, d, t, line, frame):
             add_pooled(t, dy, dx, grid, lanes, wrap, frame, pool, pooled_t[i])
 
 
-def _compiled(sources: str) -> Any:
-    """`run_stage`, compiled once for each state of the sources, and kept on disk."""
+@functools.cache
+def stage_runner(functions: str) -> Any:
+    """`run_stage` for networks of these functions, compiled once for each state of the sources, and kept on disk."""
+    sources = _SOURCES
 
     @njit(cache=True, **OPTIONS)
-    def run_stage(plan, source, ends, fields, same, lanes, tangent, angles, space):
+    def run_stage(plan, source, ends, fields, same, lanes, tangent, polynomials, space):
         """Fill the ends of a stage for all row images.
 
         Args:
@@ -71,23 +88,38 @@ def _compiled(sources: str) -> Any:
             same: For every row image, the lane that is itself, or a negative number.
             lanes: How many column images.
             tangent: Whether tangent kernels are wanted.
-            angles: The polynomial of angles.
-            space: (gaps, tangent kernels, rings, rows, line, frame).
+            polynomials: Those of `approximations`.
+            space: (gaps, tangent kernels, rings, rows, line, what has been cleared, frame).
         """
         _ = sources
         code, numbers, displacements, _, _, wrap, _, _ = plan
         ones, two = fields
-        d, t, rings, rows, line, frame = space
-        work = d, t, rings, rows, frame
-        last = code[-1, OUTPUT]
-        for i in range(ones.shape[0]):
+        d, t, rings, rows, line, clean, frame = space
+        work = d, t, rings, rows, clean, frame
+        last, together = code[-1, OUTPUT], d.shape[0]
+        for begin in range(0, ones.shape[0], together):
+            end = min(begin + together, ones.shape[0])
             for k in range(displacements.shape[0]):
                 dy, dx = displacements[k, 0], displacements[k, 1]
-                read(plan, source, i, dy, dx, ones[i], two, lanes, tangent, d[0], t[0], frame)
-                run(code, numbers, dy, dx, ones[i], two, lanes, wrap, same[i], tangent, angles, work)
-                write(plan, ends, i, dy, dx, lanes, tangent, d[last], t[last], line, frame)
+                some, which = ones[begin:end], same[begin:end]
+                read(plan, source, begin, end, dy, dx, ones, two, lanes, tangent, d, t, frame)
+                run(
+                    code,
+                    numbers,
+                    dy,
+                    dx,
+                    some,
+                    two,
+                    lanes,
+                    wrap,
+                    which,
+                    tangent,
+                    polynomials,
+                    functions,
+                    work,
+                )
+                for i in range(begin, end):
+                    r = i - begin
+                    write(plan, ends, i, dy, dx, lanes, tangent, d[r, last], t[r, last], line, frame)
 
     return run_stage
-
-
-run_stage = _compiled(_sources())

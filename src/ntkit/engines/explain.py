@@ -1,0 +1,120 @@
+"""Which engine runs a network, why, and about how long it takes."""
+
+import dataclasses
+import os
+from typing import Any
+
+import jax
+import numpy as np
+
+from ntkit.engines import reference
+from ntkit.engines.fused import code
+from ntkit.engines.fused.compile import compile_network
+from ntkit.engines.fused.program import Program
+from ntkit.errors import InputError
+from ntkit.layer import Layer
+from ntkit.tape import NotOnTape
+
+ENGINES = ("auto", "reference", "fused")
+
+# Nanoseconds of one core for a pair of pixels and a layer, on a processor of 2023; estimates are within a factor of three.
+_REFERENCE_NS = 8.0
+_FUSED_NS = {
+    code.LINEAR: 0.4,
+    code.HALF_LINES: 0.9,
+    code.RELU: 0.8,
+    code.ERF: 2.5,
+    code.GELU: 3.0,
+    code.WAVE: 3.0,
+    code.RBF: 2.0,
+    code.SERIES: 12.0,
+}
+# Below, what the reference engine takes is less than what loading the compiled code of the other one may take.
+WORTH_SECONDS = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Explanation:
+    """What `explain` says.
+
+    Attributes:
+        engine: "fused" or "reference".
+        why: The reason.
+        seconds: About how long the kernel takes, without the time to compile.
+        bytes_per_pair: About how much working memory a pair of examples takes with that engine.
+    """
+
+    engine: str
+    why: str
+    seconds: float
+    bytes_per_pair: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.engine}: {self.why}; about {self.seconds:.2g} s, "
+            f"{self.bytes_per_pair / 2**20:.3g} MiB of working memory for a pair of examples"
+        )
+
+
+def explain(
+    net: Layer, shape: tuple[int, ...], n1: int = 1000, n2: int | None = None, *, dtype: Any = np.float32
+) -> Explanation:
+    """Which engine `engine="auto"` takes for a kernel of examples of this shape, and about how long it takes.
+
+    Args:
+        net: The network.
+        shape: (*positions, channels) of one example.
+        n1: The number of rows.
+        n2: The number of columns; None for the rows with themselves.
+        dtype: float32 or float64.
+
+    Raises:
+        InputError: The network does not take such examples.
+        NoClosedFormError: Second moments do not determine the network's kernel.
+
+    Example:
+        >>> import ntkit as nk
+        >>> net = nk.Conv(64, 3) >> nk.Relu() >> nk.GlobalAvgPool() >> nk.Dense(1)
+        >>> nk.engines.explain(net, (32, 32, 3)).engine
+        'fused'
+    """
+    if not all(isinstance(s, int) and s > 0 for s in shape) or not shape:
+        raise InputError(f"shape must be (*positions, channels) of one example, found {shape!r}")
+    itemsize = np.dtype(dtype).itemsize
+    entries = n1 * n2 if n2 is not None else n1 * (n1 + 1) // 2
+    cores = os.cpu_count() or 1
+    plain = entries * reference.pixel_pairs(net, shape) * _REFERENCE_NS * 1e-9 / cores
+    bytes_per_pair = reference.bytes_per_pair(net, shape, itemsize)
+    if jax.default_backend() != "cpu":
+        return Explanation("reference", "JAX has a device for it", plain, bytes_per_pair)
+    if plain < WORTH_SECONDS:
+        return Explanation("reference", "a kernel so small is done at once", plain, bytes_per_pair)
+    try:
+        program = compile_network(net, shape)
+    except NotOnTape as beyond:
+        return Explanation(
+            "reference", f"the fused engine has no instruction for {beyond}", plain, bytes_per_pair
+        )
+    seconds = entries * _seconds(program) * (itemsize / 4) / cores
+    return Explanation("fused", "every layer has an instruction", seconds, _bytes(program, itemsize))
+
+
+def _seconds(program: Program) -> float:
+    """Of one core, for a pair of examples in single precision."""
+    total = 0.0
+    for stage in program.stages:
+        for row in stage.code:
+            d = np.abs(stage.displacements * row[code.STEP_OUT : code.STEP_OUT + 2])
+            height, width = row[code.GRID_OUT : code.GRID_OUT + 2]
+            pairs = height * width * len(d) if stage.wrap else ((height - d[:, 0]) * (width - d[:, 1])).sum()
+            total += float(pairs) * _FUSED_NS[int(row[code.FUNCTION])] * 1e-9
+    return total
+
+
+def _bytes(program: Program, itemsize: int) -> int:
+    """Images of a displacement, gaps and tangent kernels, and what lies between two stages."""
+    images = [
+        2 * s.registers * (s.grid_in[0] + 2 * s.frame) * (s.grid_in[1] + 2 * s.frame) for s in program.stages
+    ]
+    between = [2 * (s.grid_in[0] * s.grid_in[1]) ** 2 for s in program.stages[1:]]
+    return itemsize * (max(images) + max(between, default=0))
