@@ -10,7 +10,7 @@ from numpy.polynomial import Chebyshev, Polynomial
 Coefficients = tuple[float, ...]
 
 # Of the angle, of the exponential.
-_DEGREES = {"float32": (9, 6), "float64": (15, 12)}
+_DEGREES = {"float32": (9, 6), "float64": (15, 11)}
 
 
 def _half_angle_over_sine(m: np.ndarray) -> np.ndarray:
