@@ -1,6 +1,7 @@
 """`kernel`, `nngp` and `ntk`: the exact kernels of an infinitely wide network, in tiles of bounded memory."""
 
 import math
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -209,8 +210,10 @@ def _compute(
         result = tiles.by_fused(net, x1, x2, threads, or_none=auto, **how)
     if result is None:
         result = tiles.by_reference(net, x1, x2, **how)
-    _check_finite(net, result)
-    return result
+    *both, finite = result
+    if not finite:
+        _check_finite(net, both)
+    return both
 
 
 def _checked(x1: Inputs, x2: Inputs | None, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.dtype, bool]:
@@ -281,7 +284,7 @@ def check_network(net: Any) -> None:
             )
 
 
-def _check_finite(net: Layer, pair: tuple) -> None:
+def _check_finite(net: Layer, pair: Sequence) -> None:
     for name, k in zip(("nngp", "ntk"), pair, strict=True):
         if k is None or np.isfinite(k).all():
             continue

@@ -12,7 +12,7 @@ from ntkit.engines.fused.compile import BeyondEngine
 from ntkit.errors import InputError
 from ntkit.layer import Layer
 
-Pairs = Callable[..., tuple[Any, Any]]  # what computes a tile
+Pairs = Callable[..., tuple[Any, Any, bool]]  # what computes a tile, and whether it is finite
 Cut = Callable[[np.ndarray, int, int], np.ndarray]  # what takes its rows
 
 # Working arrays beyond this are slower an entry: fresh pages for large arrays took half of the time (21 layers, 32×32
@@ -21,14 +21,15 @@ FASTEST = 108 * 2**20
 
 
 def by_reference(net: Layer, x1: np.ndarray, x2: np.ndarray, *, memory: int, **how: bool) -> tuple[Any, ...]:
-    """Both kernels by the reference engine; every tile has one shape, so that one program serves all."""
+    """Both kernels by the reference engine, and whether they are finite; tiles of one shape, so that one program serves all."""
     per_pair = reference.bytes_per_pair(net, x1.shape[1:], x1.dtype.itemsize)
     side = tile_side(max(len(x1), len(x2)), per_pair, memory, FASTEST, power=2)
 
     def pairs(a: np.ndarray, b: np.ndarray, rows: np.ndarray, columns: np.ndarray, *, tangent: bool):
         both = reference.pairs(net, a, b, rows, columns, tangent=tangent)
         own = np.array_equal(rows, columns)
-        return tuple(symmetrised(np.asarray(k)) if own and k is not None else k for k in both)
+        found = [None if k is None else symmetrised(np.asarray(k)) if own else np.asarray(k) for k in both]
+        return *found, all(np.isfinite(k).all() for k in found if k is not None)
 
     with jax.enable_x64(x1.dtype == np.float64):
         return _in_tiles(pairs, x1, x2, side, cut=_filled_up, **how)
@@ -44,7 +45,7 @@ def by_fused(
     memory: int,
     **how: bool,
 ) -> tuple[Any, ...] | None:
-    """Both kernels by the fused engine, imported with Numba when it is first asked for.
+    """The same by the fused engine, imported with Numba when it is first asked for.
 
     Whether it can may depend on the variances of the data; then the answer is an error, or with `or_none` None.
     """
@@ -85,19 +86,21 @@ def symmetrised(k: Any) -> Any:
 def _in_tiles(
     pairs: Pairs, x1: np.ndarray, x2: np.ndarray, side: int, *, cut: Cut, symmetric: bool, tangent: bool
 ) -> tuple[Any, ...]:
-    """Fill both kernels tile by tile; of a symmetric one the tiles above the diagonal, mirrored."""
+    """Both kernels tile by tile, of a symmetric one the tiles above the diagonal, mirrored; and whether all is finite."""
     results: list[Any] = [None, None]
+    finite = True
     rows, columns = min(side, len(x1)), min(side, len(x2))
     for i in range(0, len(x1), rows):
         for j in range(i if symmetric else 0, len(x2), columns):
             a, b = cut(x1, i, rows), cut(x2, j, columns)
             numbers = numbers_of(range(i, i + len(a)), range(j, j + len(b)), symmetric)
-            for k, computed in enumerate(pairs(a, b, *numbers, tangent=tangent)):
-                if computed is None:
-                    continue
-                values = np.asarray(computed)[: len(x1) - i, : len(x2) - j]
-                results[k] = _place(results[k], values, i, j, (len(x1), len(x2)), symmetric)
-    return tuple(results)
+            *both, one_finite = pairs(a, b, *numbers, tangent=tangent)
+            finite = finite and one_finite
+            for k, computed in enumerate(both):
+                if computed is not None:
+                    values = computed[: len(x1) - i, : len(x2) - j]
+                    results[k] = _place(results[k], values, i, j, (len(x1), len(x2)), symmetric)
+    return *results, finite
 
 
 def _place(

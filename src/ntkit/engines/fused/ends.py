@@ -141,3 +141,42 @@ def add_row(line, across, starts, below, wrap, top, weight, stored):
                 w, to = weight * across[2][j] * across[2][k], stored[pair]
                 for i in range(0, lanes, BYTES // row.itemsize):
                     store(to, i, load(to, i) + load(row, begin + x * lanes + i) * w)
+
+
+@fast
+def write_out(d, t, result, variance, lanes, tangent):
+    """Kernels of one vector with all column vectors, through the weights that are left; whether they are finite.
+
+    `result` has the matrices, (row, column) where this row begins in them, how many columns there are, the sums of variances
+    of the columns, and `outputs.head_table`.
+    """
+    nngp, ntk, row, column, count, variances, head = result
+    width = BYTES // d.itemsize
+    to_k, to_t = nngp[row], ntk[row if tangent else 0]
+    seen = load(d, 0) * 0
+    for i in range(0, lanes, width):
+        k, s = (load(variances, i) + variance - load(d, i) * head[0, 0]) * 0.5, seen
+        if tangent:
+            s = load(t, i) * head[0, 0]
+        for j in range(1, head.shape[0]):
+            if tangent:
+                s = s * head[j, 0] + (k * head[j, 2] + head[j, 3])
+            k = k * head[j, 0] + head[j, 1]
+        seen = seen + k * 0 + s * 0
+        if i + width <= count:
+            store(to_k, column + i, k)
+            if tangent:
+                store(to_t, column + i, s)
+        else:
+            store(d, i, k)
+            if tangent:
+                store(t, i, s)
+            for j in range(i, count):
+                to_k[column + j] = d[j]
+                if tangent:
+                    to_t[column + j] = t[j]
+    store(d, 0, seen)
+    total = d[0]
+    for i in range(1, width):
+        total += d[i]
+    return total == 0

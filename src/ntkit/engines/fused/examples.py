@@ -5,13 +5,14 @@ from typing import Any
 import jax
 import numpy as np
 
+from ntkit.activations.relu import HalfLines
 from ntkit.engines.fused import code, series
 from ntkit.engines.fused.activations import function_of
 from ntkit.engines.fused.fields import Fields
 from ntkit.engines.fused.layout import whole_vectors
 from ntkit.engines.fused.machine import ALL_LANES
 from ntkit.engines.fused.program import SLOPE, Program, Stage, as_grid, as_windows, pool_matrices
-from ntkit.engines.fused.runner import Runner
+from ntkit.engines.fused.runner import Rows, Runner
 from ntkit.moments import BivariateNormal
 from ntkit.tape import Activate, Add, Affine, Data, Flatten, Inflate, Mix, Slide
 
@@ -54,6 +55,9 @@ def _follow(fields: Fields, step: Any, i: int, dtype: np.dtype) -> None:
 
 def _activate(fields: Fields, activation: Any, q: np.ndarray, i: int, dtype: np.dtype) -> None:
     function, kinds, _ = function_of(activation)
+    if isinstance(activation, HalfLines):
+        fields.variances[i] = q * (sum(float(w) ** 2 for w in activation.weights) / 2)
+        return
     fields.variances[i] = _piecewise(_second_moment, activation, q)
     if SLOPE in kinds or function == code.SERIES:
         fields.slopes[i] = _piecewise(_own_slope, activation, q)
@@ -87,14 +91,19 @@ def _own_slope(activation: Any, q: jax.Array) -> jax.Array:
 
 def _window_mean(q: np.ndarray, windows: tuple) -> np.ndarray:
     for axis, window in enumerate(windows, start=1):
-        low, high = window.pads(q.shape[axis], "Conv")
+        extent = q.shape[axis]
+        low, high = window.pads(extent, "Conv")
         mode = "wrap" if window.padding == "CIRCULAR" else "constant"
         widths = [(0, 0)] * q.ndim
         widths[axis] = (low, high)
         padded = np.pad(q, widths, mode=mode)  # type: ignore[call-overload]
-        taken = np.lib.stride_tricks.sliding_window_view(padded, window.reach, axis=axis)
-        taken = np.take(taken, np.arange(0, taken.shape[axis], window.stride), axis=axis)
-        q = taken[..., :: window.dilation].mean(axis=-1)
+        last = padded.shape[axis] - window.reach
+        total = np.zeros(())
+        for begin in range(0, window.reach, window.dilation):
+            part = [slice(None)] * q.ndim
+            part[axis] = slice(begin, begin + last + 1, window.stride)
+            total = total + padded[tuple(part)]
+        q = total / window.size
     return q
 
 
@@ -115,6 +124,7 @@ def _pool(program: Program, stage: Stage, images: np.ndarray, fields: Fields, i:
 
 def _own_gap(run: Runner, end: Mix, image: np.ndarray, fields: Fields, k: int) -> np.ndarray:
     one = fields.at(slice(k, k + 1))
-    stored, _ = run.through(image, run.columns(image, one), one, np.array([ALL_LANES]))
+    rows = Rows.of(run.program, one, image.dtype, len(run.passages))
+    stored = run.own_gaps(image, run.columns(image, one), rows, np.array([ALL_LANES]))
     height, width = as_grid(end.shape)
     return stored[0, : height * width, 0].reshape(height, width)

@@ -8,12 +8,14 @@ import numpy as np
 from ntkit.engines.fused import approximations
 from ntkit.engines.fused.fields import Fields
 from ntkit.engines.fused.layout import aligned, filled, laned, read_displacements, sparse_pool, starts_of
+from ntkit.engines.fused.outputs import Result, conclude, nowhere
 from ntkit.engines.fused.program import Program, Stage, as_grid, reads_pairs, sums_up, weight_of_sum
-from ntkit.engines.fused.stage import IMAGES, PAIRS, POOL, SUM, VECTORS, stage_runner
+from ntkit.engines.fused.stage import IMAGES, PAIRS, POOL, RESULT, SUM, VECTORS, stage_runner
 from ntkit.tape import Mix
 
 # Row images that go through a stage side by side: the fields of the column images are read once for them.
 IMAGES_TOGETHER, VECTORS_TOGETHER = 2, 8
+ROWS, ROWS_OF_VECTORS = 64, 512  # row images in one call of compiled code
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -31,6 +33,35 @@ class Columns:
     images: np.ndarray
     fields: list[np.ndarray]
     known: Fields
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """The fields of row images.
+
+    Attributes:
+        fields: Of every stage, (rows, pixels), its fields one behind the other.
+        known: The same as numbers of single examples.
+    """
+
+    fields: list[np.ndarray]
+    known: Fields
+
+    @classmethod
+    def of(cls, program: Program, known: Fields, dtype: np.dtype, upto: int | None = None) -> "Rows":
+        """As the first `upto` stages read them."""
+        found = []
+        for stage in program.stages[:upto]:
+            parts = [known.field(kind, node) for kind, node in stage.fields]
+            together = np.concatenate(
+                [p.reshape(len(p), -1) for p in parts], axis=1, dtype=dtype, casting="same_kind"
+            )
+            found.append(together)
+        return cls(found, known)
+
+    def at(self, part: slice) -> "Rows":
+        """Those of some images."""
+        return Rows([f[part] for f in self.fields], self.known.at(part))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +104,10 @@ class Runner:
         upto = own or len(program.stages)
         self.passages = [self._passage(k, k + 1 == upto) for k in range(upto)]
         self.space = self._space()
+        # What lies between two stages is large: then few row images at a time.
+        rows = IMAGES_TOGETHER if upto > 1 else ROWS if program.tape[0].shape else ROWS_OF_VECTORS
+        self.sums = np.zeros((2, rows, lanes))
+        self.nowhere = nowhere(dtype)
 
     def _space(self) -> tuple:
         stages, dtype = self.program.stages, self.dtype
@@ -98,6 +133,8 @@ class Runner:
         pooled = isinstance(stage.end, Mix) and not sums_up(stage) and (after is not None or self.own)
         first = self.program.tape[stage.first]
         reads = PAIRS if reads_pairs(first) else IMAGES if first.shape else VECTORS
+        # Of vectors there is one displacement of one pixel: nothing to sum.
+        straight = reads == VECTORS and after is None and not self.own
         displacements = stage.own if self.own else stage.displacements
         plan = (
             stage.code,
@@ -107,7 +144,7 @@ class Runner:
             stage.grid_out,
             stage.wrap,
             reads,
-            POOL if pooled else SUM,
+            POOL if pooled else RESULT if straight else SUM,
         )
         starts, _ = starts_of(read_displacements(stage, self.own), stage.grid_in, stage.wrap)
         if not pooled:
@@ -124,65 +161,78 @@ class Runner:
         images = laned(x2, self.lanes, self.program.stages[0].wrap).astype(self.dtype, copy=False)
         return Columns(images, [self._laned_fields(p.stage, two) for p in self.passages], two)
 
-    def through(self, x1: np.ndarray, columns: Columns, one: Fields, same: np.ndarray) -> Pair:
-        """Gaps and tangent kernels behind the last stage, (rows, pairs, lanes)."""
-        # What lies between two stages is large: then few row images at a time.
-        step = len(x1) if len(self.passages) == 1 else self.together
-        parts = [slice(i, i + step) for i in range(0, len(x1), step)]
-        found = [self._some(x1[p], columns, one.at(p), same[p]) for p in parts]
-        return np.concatenate([f[0] for f in found]), np.concatenate([f[1] for f in found])
+    def fill(self, x1: np.ndarray, columns: Columns, one: Rows, same: np.ndarray, to: Result) -> bool:
+        """Write the kernels of row images with a block of column images; whether all are finite."""
+        finite = True
+        for i in range(0, len(x1), self.sums.shape[1]):
+            part = slice(i, min(i + self.sums.shape[1], len(x1)))
+            some = to.at(part)
+            self._run(x1[part], columns, one.at(part), same[part], some)
+            if self.passages[-1].plan[-1] != RESULT:
+                some.finite[0] &= conclude(self.sums, *some.arguments(), self.tangent)
+            finite &= bool(some.finite[0])
+        return finite
 
-    def _some(self, x1: np.ndarray, columns: Columns, one: Fields, same: np.ndarray) -> Pair:
+    def own_gaps(self, x: np.ndarray, columns: Columns, one: Rows, same: np.ndarray) -> np.ndarray:
+        """(rows, pairs, lanes), the gaps behind the pool of the last stage."""
+        return self._run(x, columns, one, same)[0]
+
+    def _run(
+        self, x1: np.ndarray, columns: Columns, one: Rows, same: np.ndarray, to: Result | None = None
+    ) -> Pair:
         none = np.zeros((1, 1, 1), self.dtype)
         found = none, none
-        for k, passage in enumerate(self.passages):
-            found = self._pass(passage, x1, columns, columns.fields[k], found, one, same)
+        for k in range(len(self.passages)):
+            found = self._pass(k, x1, columns, found, one, same, to)
         return found
 
     def _pass(
         self,
-        passage: Passage,
+        k: int,
         x1: np.ndarray,
         columns: Columns,
-        twos: np.ndarray,
         found: Pair,
-        one: Fields,
+        one: Rows,
         same: np.ndarray,
+        to: Result | None,
     ) -> Pair:
-        stage, after, dtype = passage.stage, passage.after, self.dtype
-        ends, result = self._ends(passage, len(x1))
-        source = (np.ascontiguousarray(x1), columns.images, *found, passage.starts)
-        fields = self._fields(stage, one), twos
+        passage, twos, dtype = self.passages[k], columns.fields[k], self.dtype
+        stage, after = passage.stage, passage.after
+        ends, result = self._ends(passage, len(x1), to)
+        # Numba compiles anew for arrays that are read-only or lie otherwise.
+        images = np.require(x1, self.dtype, ["C_CONTIGUOUS", "ALIGNED", "WRITEABLE"])
+        source = (images, columns.images, *found, passage.starts)
+        fields = one.fields[k], twos
         options = self.lanes, self.tangent, self.polynomials, self.space
         self.run_stage(passage.plan, source, ends, fields, same, *options)
-        if passage.pool:
+        if passage.pool or after is None:
             return result
         gap, tangent = (weight_of_sum(stage) * r for r in result)
-        if isinstance(stage.end, Mix) and after is not None:
+        if isinstance(stage.end, Mix):
             # What rounding leaves of two equal images counts as 0.
-            within = self._half_gaps(after, one, columns.known)
+            within = self._half_gaps(after, one.known, columns.known)
             gap = np.where(gap - within > 4 * np.finfo(dtype).eps * within, gap - within, 0.0)
-        return (gap, tangent) if after is None else (gap.astype(dtype), tangent.astype(dtype))
+        return gap.astype(dtype), tangent.astype(dtype)
 
-    def _half_gaps(self, after: Stage, one: Fields, two: Fields) -> np.ndarray:
+    def _half_gaps(self, after: Stage, one: Rows, two: Fields) -> np.ndarray:
         halves = [f.half_gaps[after.first].reshape(-1) for f in (one, two)]
         return halves[0][:, None, None] + filled(halves[1][None, :], self.lanes)[None]
 
-    def _ends(self, passage: Passage, rows: int) -> tuple[tuple, Pair]:
+    def _ends(self, passage: Passage, rows: int, to: Result | None) -> tuple[tuple, Pair]:
         lanes, dtype = self.lanes, self.dtype
-        sums = np.zeros((2, rows, lanes))
+        sums = self.sums[:, :rows]
+        result = (self.nowhere if to is None else to).for_stage(dtype, lanes)
+        if passage.plan[-1] == SUM:
+            sums[:] = 0
         if passage.pool is None:
             empty = np.zeros((rows, 1, lanes), dtype)
-            return (sums[0], sums[1], *_no_pool(dtype), empty, empty), (sums[0][:, None], sums[1][:, None])
+            return (sums[0], sums[1], *_no_pool(dtype), empty, empty, *result), (
+                sums[0][:, None],
+                sums[1][:, None],
+            )
         pairs_d = np.zeros((rows, passage.count, lanes), dtype)
         pairs_t = np.zeros((rows, passage.count if self.tangent else 1, lanes), dtype)
-        return (sums[0], sums[1], *passage.pool, pairs_d, pairs_t), (pairs_d, pairs_t)
-
-    def _fields(self, stage: Stage, fields: Fields) -> np.ndarray:
-        """(rows, pixels), the stage's fields one behind the other."""
-        parts = [fields.field(kind, node) for kind, node in stage.fields]
-        together = np.concatenate([p.reshape(len(p), -1) for p in parts], axis=1)
-        return np.ascontiguousarray(together, self.dtype)
+        return (sums[0], sums[1], *passage.pool, pairs_d, pairs_t, *result), (pairs_d, pairs_t)
 
     def _laned_fields(self, stage: Stage, fields: Fields) -> np.ndarray:
         """(pixels · lanes,), the same of column images side by side."""

@@ -8,13 +8,13 @@ from typing import Any
 from numba import njit
 
 from ntkit.engines.fused.code import OUTPUT, STEP_IN
-from ntkit.engines.fused.ends import add_pooled, add_sum, read_images, read_pairs, read_vectors
+from ntkit.engines.fused.ends import add_pooled, add_sum, read_images, read_pairs, read_vectors, write_out
 from ntkit.engines.fused.functions import joined
 from ntkit.engines.fused.machine import run
 from ntkit.engines.fused.vector import OPTIONS
 
 VECTORS, IMAGES, PAIRS = range(3)  # where a stage reads
-SUM, POOL = range(2)  # what it writes
+SUM, POOL, RESULT = range(3)  # what it writes
 
 
 def _sources() -> str:
@@ -58,8 +58,12 @@ def read(plan, source, begin, end, dy, dx, ones, two, lanes, tangent, d, t, fram
 def write(plan, ends, i, dy, dx, lanes, tangent, d, t, line, frame):
     """Add the pairs of a displacement to what row image i ends in."""
     _, _, _, _, grid, wrap, _, writes = plan
-    sum_d, sum_t, down, across, starts, below, wrap_below, pooled_d, pooled_t = ends
-    if writes == SUM:
+    sum_d, sum_t, down, across, starts, below, wrap_below, pooled_d, pooled_t, variances, result = ends
+    if writes == RESULT:
+        nngp, ntk, row, column, count, finite, sums, head = result
+        found = nngp, ntk, row + i, column, count, sums, head
+        finite[0] &= write_out(d[frame], t[frame if tangent else 0], found, variances[i], lanes, tangent)
+    elif writes == SUM:
         add_sum(d, dy, dx, grid, lanes, wrap, frame, line, sum_d[i])
         if tangent:
             add_sum(t, dy, dx, grid, lanes, wrap, frame, line, sum_t[i])
@@ -83,7 +87,8 @@ def stage_runner(functions: str) -> Any:
             plan: (code, numbers, displacements, extents of the first grid and of the last, wrap, reads, writes).
             source: (row images, column images; stored gaps, stored tangent kernels, where displacements begin in them).
             ends: (sums of gaps, of tangent kernels; pool down, across, where displacements begin, extents below, whether
-                these wrap, pooled gaps, pooled tangent kernels).
+                these wrap, pooled gaps, pooled tangent kernels; sums of variances of the row images, and
+                (nngp, ntk, row, column, columns, whether they are finite, sums of variances of the columns, head)).
             fields: (of the row images, of the column images).
             same: For every row image, the lane that is itself, or a negative number.
             lanes: How many column images.
