@@ -1,5 +1,6 @@
 """The fused engine on a tile: some row images by some column images, blocks of lanes one after another."""
 
+import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -66,11 +67,13 @@ class Engine:
         grid = as_grid(program.tape[0].shape)
         symmetric = np.array_equal(rows, columns)
         x1, x2 = (x.reshape(len(x), *grid, x.shape[-1]) for x in (x1, x2))
-        try:
-            one = fields_of(program, x1)
-            two = one if symmetric else fields_of(program, x2)
-        except NotOnTape as beyond:
-            raise beyond_engine(beyond) from None
+        with ThreadPoolExecutor(self.threads) as pool:
+            batches = [x1] if symmetric else [x1, x2]
+            try:
+                one, *others = pool.map(functools.partial(fields_of, program), batches)
+            except NotOnTape as beyond:
+                raise beyond_engine(beyond) from None
+        two = one if symmetric else others[0]
         lanes, prepared = self._lanes(len(x2), dtype), Rows.of(program, one, dtype)
         same = _positions(rows, columns)
         head, sums1, sums2 = head_table(program), variance_sums(program, one), variance_sums(program, two)
