@@ -10,7 +10,7 @@ from jaxtyping import Array
 
 from ntkit.arrays import check_batch, traced, working_dtype
 from ntkit.engines import explain, reference, tiles
-from ntkit.engines.explain import ENGINES
+from ntkit.engines.choice import ENGINES
 from ntkit.errors import InputError, NoClosedFormError, NumericalError
 from ntkit.layer import Layer
 
@@ -194,7 +194,7 @@ def _compute(
     check_network(net)
     if engine not in ENGINES:
         raise InputError(f"engine must be one of {', '.join(ENGINES)}, found {engine!r}")
-    if threads is not None and (not isinstance(threads, int) or threads < 1):
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise InputError(
             f"threads must be a whole number, at least 1, or None for one a core; found {threads!r}"
         )
@@ -204,7 +204,7 @@ def _compute(
     auto = engine == "auto"
     if auto:
         engine = explain(net, x1.shape[1:], len(x1), None if symmetric else len(x2), dtype=dtype).engine
-    how = {"memory": memory, "symmetric": symmetric, "tangent": tangent}
+    how: Any = {"memory": memory, "symmetric": symmetric, "tangent": tangent}
     result = None
     if engine == "fused":
         result = tiles.by_fused(net, x1, x2, threads, or_none=auto, **how)

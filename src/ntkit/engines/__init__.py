@@ -1,5 +1,5 @@
 """How the kernel of a tile of examples is computed."""
 
-from ntkit.engines.explain import Explanation, explain
+from ntkit.engines.choice import Explanation, explain
 
 __all__ = ["Explanation", "explain"]

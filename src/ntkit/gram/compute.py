@@ -172,7 +172,7 @@ def _fingerprint(x1: np.ndarray, x2: np.ndarray | None) -> str:
     for x in (x1, x2):
         digest.update(repr(None if x is None else (x.shape, x.dtype.str)).encode())
         if x is not None:
-            digest.update(np.ascontiguousarray(x))
+            digest.update(np.ascontiguousarray(x).data)
     return digest.hexdigest()
 
 

@@ -63,7 +63,7 @@ class Folder:
         for name, array in self.arrays.items():
             part = np.ascontiguousarray(values[name])
             write(array, tile, part, self.plan.symmetric)
-            checks.append(zlib.crc32(part))
+            checks.append(zlib.crc32(part.data))
         with self._writing:
             self._log.write(" ".join(str(n) for n in (tile.number, *checks)) + "\n")
             self._log.flush()
@@ -124,7 +124,9 @@ def read_log(path: pathlib.Path, state: dict[str, Any], arrays: Arrays) -> set[i
         try:
             number, *checks = (int(word) for word in line.split())
             tile = tiles[number]
-            right = [zlib.crc32(np.ascontiguousarray(a[tile.rows, tile.columns])) for a in arrays.values()]
+            right = [
+                zlib.crc32(np.ascontiguousarray(a[tile.rows, tile.columns]).data) for a in arrays.values()
+            ]
         except (ValueError, IndexError):
             raise InputError(f"{path / _LOG} is damaged at {line[:40]!r}; nothing was changed") from None
         if checks != right:

@@ -198,7 +198,9 @@ def _weigh(assembler: Assembler, i: int | None) -> set[int]:
         shift = affine.bias_rate - gain * affine.shift
         follow = assembler.follower(node, Activate)
     before = node
-    function, fields, own = code.LINEAR, [VARIANCE], ()
+    function = code.LINEAR
+    fields: Sequence[str] = [VARIANCE]
+    own: tuple[float, ...] = ()
     if follow is not None and isinstance(tape[follow], Activate):
         node = follow
         taken.add(node)

@@ -163,8 +163,8 @@ def weigh(
         place = one, here, two, there, pixels, lanes
         target = target_d[frame + y], target_t[frame + y if tangent else 0], at
         if at_once:
-            source = source_d, source_t, frame + y - step[LOW], middle
-            through_3x3(functions, step, numbers, source, place, tangent, g, target)
+            images = source_d, source_t, frame + y - step[LOW], middle
+            through_3x3(functions, step, numbers, images, place, tangent, g, target)
         elif windowed:
             begin = y * step[STRIDE] - step[LOW]
             while ready <= begin + (step[TAPS] - 1) * step[DILATION]:
@@ -178,8 +178,8 @@ def weigh(
                 sum_down(rings[1], begin, step, pixels * lanes, rows[1])
             through(functions, step, numbers, (rows[0], rows[1], 0), place, tangent, g, target)
         else:
-            source = source_d[frame + y], source_t[frame + y if tangent else 0], at
-            through(functions, step, numbers, source, place, tangent, g, target)
+            row = source_d[frame + y], source_t[frame + y if tangent else 0], at
+            through(functions, step, numbers, row, place, tangent, g, target)
 
 
 @fast

@@ -214,7 +214,7 @@ class Runner:
             gap = np.where(gap - within > 4 * np.finfo(dtype).eps * within, gap - within, 0.0)
         return gap.astype(dtype), tangent.astype(dtype)
 
-    def _half_gaps(self, after: Stage, one: Rows, two: Fields) -> np.ndarray:
+    def _half_gaps(self, after: Stage, one: Fields, two: Fields) -> np.ndarray:
         halves = [f.half_gaps[after.first].reshape(-1) for f in (one, two)]
         return halves[0][:, None, None] + filled(halves[1][None, :], self.lanes)[None]
 

@@ -19,10 +19,8 @@ from ntkit.layer import Layer
 from ntkit.tape import NotOnTape
 
 LANES = 32  # column images side by side
-VECTORS = (
-    2048  # the same for vectors, whose images have one pixel, where a block of them stays in the L2 cache
-)
-_BLOCK_BYTES = 2**19
+VECTORS = 2048  # the same for vectors, whose images have one pixel
+BLOCK_BYTES = 2**19  # at most of vectors side by side: they stay in the L2 cache
 
 Found = tuple[np.ndarray, np.ndarray | None, bool]
 
@@ -74,13 +72,17 @@ class Engine:
             except NotOnTape as beyond:
                 raise beyond_engine(beyond) from None
         two = one if symmetric else others[0]
-        lanes, prepared = self._lanes(len(x2), dtype), Rows.of(program, one, dtype)
+        lanes = self._lanes(len(x2), dtype)
+        with np.errstate(over="ignore"):
+            prepared = Rows.of(program, one, dtype)
         same = _positions(rows, columns)
         head, sums1, sums2 = head_table(program), variance_sums(program, one), variance_sums(program, two)
         nngp = np.empty((len(x1), len(x2)), dtype)
         ntk = np.empty((len(x1), len(x2)) if tangent else (1, 1), dtype)
         runners = threading.local()
 
+        # What overflows is infinite in the result, and said there.
+        @np.errstate(over="ignore", invalid="ignore")
         def run(part: slice, block: slice) -> bool:
             if not hasattr(runners, "own"):
                 runners.own = Runner(program, dtype, lanes, tangent=tangent)
@@ -104,7 +106,7 @@ class Engine:
         """How many column images stand side by side."""
         if self.program.tape[0].shape:
             return whole_vectors(min(LANES, n), dtype)
-        most = min(VECTORS, max(2 * LANES, _BLOCK_BYTES // (dtype.itemsize * self.shape[-1])))
+        most = min(VECTORS, max(2 * LANES, BLOCK_BYTES // (dtype.itemsize * self.shape[-1])))
         return whole_vectors(min(most, n), dtype, WIDE)
 
     def _blocks(self, n1: int, n2: int, lanes: int, symmetric: bool) -> Iterator[tuple[slice, slice]]:

@@ -10,14 +10,16 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.extending import intrinsic, models, overload, register_model
+from numba import extending, types
+from numba.extending import models, overload, register_model
 
 BYTES = 64
 # No array is made inside: without reference counts, which are atomic, short rows take a third less.
 OPTIONS: Any = {"nogil": True, "error_model": "numpy", "_nrt": False}
 _FREE = ("contract", "nsz", "arcp", "reassoc")
 
+
+intrinsic: Any = extending.intrinsic  # without the types of what only the compiler calls
 
 WIDE = 2  # vectors in a wide one
 
@@ -59,7 +61,7 @@ def _loading(vectors: int) -> Any:
         vector = Vector(array.dtype, vectors)
 
         def make(context, builder, signature, arguments):
-            address = _address(context, builder, array, *arguments, vector)
+            address = _address(context, builder, array, arguments[0], arguments[1], vector)
             return builder.load(address, align=array.dtype.bitwidth // 8)
 
         return vector(array, types.intp), make
@@ -76,7 +78,7 @@ def store(typing, array, index, values):
     """Write a vector to where `array[index]` begins."""
 
     def make(context, builder, signature, arguments):
-        address = _address(context, builder, array, *arguments[:2], values)
+        address = _address(context, builder, array, arguments[0], arguments[1], values)
         builder.store(arguments[2], address, align=array.dtype.bitwidth // 8)
         return context.get_dummy_value()
 

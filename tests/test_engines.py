@@ -1,0 +1,105 @@
+"""Which engine runs a kernel, and that it says so."""
+
+import jax
+import numpy as np
+import pytest
+
+import ntkit as nk
+from ntkit.engines import choice, explain
+from ntkit.engines.fused import tile
+from ntkit.errors import InputError, NoClosedFormError
+
+CONVNET = nk.Conv(4, 3) >> nk.Relu() >> nk.GlobalAvgPool() >> nk.Dense(1)
+SMALL = nk.Dense(4) >> nk.Relu() >> nk.Dense(1)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "sizes", "engine", "why"),
+    [
+        (CONVNET, (32, 32, 3), (1000,), "fused", "every layer has an instruction"),
+        (CONVNET, (32, 32, 3), (500, 1000), "fused", "every layer has an instruction"),
+        (SMALL, (8,), (100,), "reference", "a kernel so small is done at once"),
+        (
+            nk.Conv(4, 3) >> nk.LayerNorm() >> nk.Flatten(),
+            (32, 32, 3),
+            (9000,),
+            "reference",
+            "no instruction for a normal",
+        ),
+    ],
+)
+def test_what_is_chosen_and_why(net: nk.Layer, shape: tuple, sizes: tuple, engine: str, why: str):
+    found = explain(net, shape, *sizes)
+    assert found.engine == engine
+    assert why in found.why
+    assert found.seconds > 0
+    assert found.bytes_per_pair > 0
+    assert str(found).startswith(f"{engine}: ")
+
+
+def test_more_work_takes_longer():
+    times = [explain(CONVNET, (32, 32, 3), n).seconds for n in (200, 400, 800)]
+    assert times == sorted(times)
+    assert times[2] / times[1] == pytest.approx(4, rel=0.01)
+    both = [explain(CONVNET, (32, 32, 3), 400, dtype=dtype).seconds for dtype in (np.float32, np.float64)]
+    assert both[1] == 2 * both[0]
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (32, 32.0, 3), (None, 3)])
+def test_shapes_that_are_none(shape: tuple):
+    with pytest.raises(InputError, match="shape must be"):
+        explain(CONVNET, shape)
+
+
+def test_facts_are_checked():
+    with pytest.raises(NoClosedFormError, match="its input is not Gaussian"):
+        explain(nk.Dense(2) >> nk.Relu() >> nk.Relu(), (3,), 100_000)
+
+
+@pytest.fixture
+def every_size(monkeypatch: pytest.MonkeyPatch) -> list:
+    """Kernels of any size are worth the fused engine; calls of it are noted."""
+    monkeypatch.setattr(choice, "WORTH_SECONDS", 0.0)
+    calls: list = []
+    pairs = tile.Engine.pairs
+
+    def noted(self, *arguments, **options):
+        calls.append(self.threads)
+        return pairs(self, *arguments, **options)
+
+    monkeypatch.setattr(tile.Engine, "pairs", noted)
+    return calls
+
+
+def test_auto_takes_the_fused_engine(every_size: list):
+    x = np.random.default_rng(0).normal(size=(3, 4, 4, 2))
+    found = nk.kernel(CONVNET, x, threads=1)
+    assert every_size == [1]
+    for a, b in zip(found, nk.kernel(CONVNET, x, engine="reference"), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-11)
+
+
+def test_auto_goes_on_where_a_series_does_not_end(every_size: list):
+    x = 100 * np.random.default_rng(0).normal(size=(3, 4))
+    net = nk.Dense(2) >> nk.Tanh() >> nk.Dense(1)
+    for a, b in zip(nk.kernel(net, x), nk.kernel(net, x, engine="reference"), strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert len(every_size) == 1
+
+
+def test_a_trace_takes_the_reference_engine(every_size: list):
+    x = np.ones((2, 3), np.float32)
+    jax.grad(lambda x: nk.ntk(SMALL, x).sum())(x)
+    assert not every_size
+
+
+@pytest.mark.parametrize("threads", [0, 1.5, True])
+def test_threads(threads: object):
+    with pytest.raises(InputError, match="threads must be a whole number, at least 1"):
+        nk.kernel(SMALL, np.ones((2, 3)), threads=threads)
+
+
+def test_kernels_that_overflow():
+    net = nk.Dense(2, w_std=1e12) >> nk.Relu() >> nk.Dense(1, w_std=1e12)
+    with pytest.raises(nk.errors.NumericalError, match="it overflows float32"):
+        nk.kernel(net, np.full((2, 3), 1e6, np.float32), engine="fused")
