@@ -17,13 +17,20 @@ if os.environ.get("NTKIT_CHECK_TYPES") != "0":
     install_import_hook([f"ntkit.{part}" for part in INSIDE], "checked.annotations")
 
 
+PROGRAMS = 150  # tests after which the programs that they have compiled are dropped
+
+
 @pytest.fixture(autouse=True)
-def programs_of_slow_tests_are_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
+def programs_are_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
     """A process that keeps some thousands of compiled programs runs out of memory maps, and XLA crashes."""
     yield
-    if request.node.get_closest_marker("slow"):
+    done = request.config.stash.setdefault(_DONE, [0])
+    done[0] += 1
+    if request.node.get_closest_marker("slow") or done[0] % PROGRAMS == 0:
         jax.clear_caches()
 
+
+_DONE = pytest.StashKey[list[int]]()
 
 everyday = {"derandomize": True, "deadline": None, "max_examples": 20, "database": None}
 hypothesis.settings.register_profile("everyday", **everyday)

@@ -100,6 +100,6 @@ def test_threads(threads: object):
 
 
 def test_kernels_that_overflow():
-    net = nk.Dense(2, w_std=1e12) >> nk.Relu() >> nk.Dense(1, w_std=1e12)
+    net = nk.Conv(2, 1, w_std=1e12) >> nk.Relu() >> nk.GlobalAvgPool() >> nk.Dense(1, w_std=1e12)
     with pytest.raises(nk.errors.NumericalError, match="it overflows float32"):
-        nk.kernel(net, np.full((2, 3), 1e6, np.float32), engine="fused")
+        nk.kernel(net, np.full((2, 3, 2), 1e6, np.float32), engine="fused")

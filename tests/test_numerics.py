@@ -90,9 +90,9 @@ def degenerate_rows() -> np.ndarray:
     return np.stack([x, x, -x, 2 * x, 3 * x, x + 1e-9, 0 * x, 0 * x, other])
 
 
-# Elu stands for its family in the everyday tests: both compile for long.
+# They compile for long.
 quick_and_slow = [
-    pytest.param(name, marks=[pytest.mark.slow] if name == "Elementwise" else [])
+    pytest.param(name, marks=[pytest.mark.slow] if name in {"Elementwise", "Elu"} else [])
     for name in sorted(ACTIVATIONS)
 ]
 

@@ -54,7 +54,7 @@ def check(case):
     assert disagreement(net, x, 100) < 1, net
 
 
-@settings(max_examples=4, suppress_health_check=EVERYTHING)
+@settings(max_examples=3, suppress_health_check=EVERYTHING)
 @given(allowed(VECTORS))
 def test_networks_of_vectors(case):
     check(case)

@@ -175,7 +175,9 @@ class Runner:
 
     def own_gaps(self, x: np.ndarray, columns: Columns, one: Rows, same: np.ndarray) -> np.ndarray:
         """(rows, pairs, lanes), the gaps behind the pool of the last stage."""
-        return self._run(x, columns, one, same)[0]
+        last = self.passages[-1]
+        gaps = self._run(x, columns, one, same)[0]
+        return gaps if last.pool else weight_of_sum(last.stage) * gaps
 
     def _run(
         self, x1: np.ndarray, columns: Columns, one: Rows, same: np.ndarray, to: Result | None = None
