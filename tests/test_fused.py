@@ -246,12 +246,6 @@ def test_one_kernel_alone():
     np.testing.assert_array_equal(nk.ntk(NET, x, engine="fused"), pair.ntk)
 
 
-def test_vectors():
-    net = nk.Dense(8, **WEIGHTS) >> nk.Relu() >> nk.Dense(8) >> nk.Abs() >> nk.Dense(1)
-    x = examples(70, (5,))
-    close(nk.kernel(net, x, engine="fused"), nk.kernel(net, x, engine="reference"), 1e-12)
-
-
 # Activations ----------------------------------------------------------------------------------------------------------
 
 

@@ -134,14 +134,16 @@ except nk.gram.Interrupted as stopped:
 def interrupted(out: str, by: int, calls: pathlib.Path) -> subprocess.CompletedProcess:
     """A slow run in a process of its own, stopped by a signal after some calls."""
     code = SLOW.format(tests=str(pathlib.Path(__file__).parent), out=out, calls=str(calls))
-    process = subprocess.Popen(
-        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-c", code]
     begin = time.monotonic()
-    while not (calls.exists() and calls.stat().st_size >= 12) and time.monotonic() < begin + 60:
-        time.sleep(0.05)
-    process.send_signal(by)
-    stdout, stderr = process.communicate(timeout=60)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            while not (calls.exists() and calls.stat().st_size >= 12) and time.monotonic() < begin + 60:
+                time.sleep(0.05)
+            process.send_signal(by)
+            stdout, stderr = process.communicate(timeout=60)
+        finally:
+            process.kill()
     return subprocess.CompletedProcess([], process.returncode, stdout, stderr)
 
 

@@ -9,13 +9,15 @@ from ntkit.engines.fused import approximations
 from ntkit.engines.fused.fields import Fields
 from ntkit.engines.fused.layout import aligned, filled, laned, read_displacements, sparse_pool, starts_of
 from ntkit.engines.fused.outputs import Result, conclude, nowhere
+from ntkit.engines.fused.products import Products
 from ntkit.engines.fused.program import Program, Stage, as_grid, reads_pairs, sums_up, weight_of_sum
-from ntkit.engines.fused.stage import IMAGES, PAIRS, POOL, RESULT, SUM, VECTORS, stage_runner
+from ntkit.engines.fused.stage import GAPS, IMAGES, PAIRS, POOL, RESULT, SUM, VECTORS, stage_runner
 from ntkit.tape import Mix
 
 # Row images that go through a stage side by side: the fields of the column images are read once for them.
 IMAGES_TOGETHER, VECTORS_TOGETHER = 2, 8
 ROWS, ROWS_OF_VECTORS = 64, 512  # row images in one call of compiled code
+ROWS_OF_PRODUCTS = 256  # the same where their gaps wait in the L2 cache
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -28,11 +30,13 @@ class Columns:
         images: (height, width, channels, lanes).
         fields: Of every stage, (pixels · lanes,).
         known: The same as numbers of single examples.
+        products: Of long vectors, instead of the images, their products with all rows.
     """
 
     images: np.ndarray
     fields: list[np.ndarray]
     known: Fields
+    products: Products | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,17 +99,29 @@ class Runner:
         tangent: Whether tangent kernels are wanted.
         own: The number of stages that images run with themselves, for what lies within the windows of pools; 0 to run all
             stages over pairs of images.
+        products: Whether columns come with `Products`.
     """
 
-    def __init__(self, program: Program, dtype: np.dtype, lanes: int, *, tangent: bool, own: int = 0):
+    def __init__(
+        self,
+        program: Program,
+        dtype: np.dtype,
+        lanes: int,
+        *,
+        tangent: bool,
+        own: int = 0,
+        products: bool = False,
+    ):
         self.program, self.dtype, self.lanes, self.tangent, self.own = program, dtype, lanes, tangent, own > 0
+        self.vectors = GAPS if products else VECTORS
         self.polynomials = approximations.coefficients(dtype.name)
         self.run_stage = stage_runner(program.functions)
         upto = own or len(program.stages)
         self.passages = [self._passage(k, k + 1 == upto) for k in range(upto)]
         self.space = self._space()
         # What lies between two stages is large: then few row images at a time.
-        rows = IMAGES_TOGETHER if upto > 1 else ROWS if program.tape[0].shape else ROWS_OF_VECTORS
+        of_vectors = ROWS_OF_PRODUCTS if products else ROWS_OF_VECTORS
+        rows = IMAGES_TOGETHER if upto > 1 else ROWS if program.tape[0].shape else of_vectors
         self.sums = np.zeros((2, rows, lanes))
         self.nowhere = nowhere(dtype)
 
@@ -132,9 +148,9 @@ class Runner:
         after = None if final else self.program.stages[k + 1]
         pooled = isinstance(stage.end, Mix) and not sums_up(stage) and (after is not None or self.own)
         first = self.program.tape[stage.first]
-        reads = PAIRS if reads_pairs(first) else IMAGES if first.shape else VECTORS
+        reads = PAIRS if reads_pairs(first) else IMAGES if first.shape else self.vectors
         # Of vectors there is one displacement of one pixel: nothing to sum.
-        straight = reads == VECTORS and after is None and not self.own
+        straight = reads == self.vectors and after is None and not self.own
         displacements = stage.own if self.own else stage.displacements
         plan = (
             stage.code,
@@ -156,10 +172,11 @@ class Runner:
         pool = *sparse_pool(stage, self.dtype), begins, below, wrap
         return Passage(stage, plan, starts, after, pool, count)
 
-    def columns(self, x2: np.ndarray, two: Fields) -> Columns:
+    def columns(self, x2: np.ndarray, two: Fields, products: Products | None = None) -> Columns:
         """A block of column images as the stages read it."""
-        images = laned(x2, self.lanes, self.program.stages[0].wrap).astype(self.dtype, copy=False)
-        return Columns(images, [self._laned_fields(p.stage, two) for p in self.passages], two)
+        images = laned(x2[..., :0] if products else x2, self.lanes, self.program.stages[0].wrap)
+        fields = [self._laned_fields(p.stage, two) for p in self.passages]
+        return Columns(images.astype(self.dtype, copy=False), fields, two, products)
 
     def fill(self, x1: np.ndarray, columns: Columns, one: Rows, same: np.ndarray, to: Result) -> bool:
         """Write the kernels of row images with a block of column images; whether all are finite."""
@@ -184,6 +201,9 @@ class Runner:
     ) -> Pair:
         none = np.zeros((1, 1, 1), self.dtype)
         found = none, none
+        if columns.products is not None and to is not None:
+            found = np.empty((len(x1), 1, self.lanes), self.dtype), none
+            columns.products.gaps(to.row, to.column, found[0])
         for k in range(len(self.passages)):
             found = self._pass(k, x1, columns, found, one, same, to)
         return found

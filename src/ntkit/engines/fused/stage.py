@@ -11,9 +11,9 @@ from ntkit.engines.fused.code import OUTPUT, STEP_IN
 from ntkit.engines.fused.ends import add_pooled, add_sum, read_images, read_pairs, read_vectors, write_out
 from ntkit.engines.fused.functions import joined
 from ntkit.engines.fused.machine import run
-from ntkit.engines.fused.vector import OPTIONS
+from ntkit.engines.fused.vector import BYTES, OPTIONS, load, store
 
-VECTORS, IMAGES, PAIRS = range(3)  # where a stage reads
+VECTORS, IMAGES, PAIRS, GAPS = range(4)  # where a stage reads
 SUM, POOL, RESULT = range(3)  # what it writes
 
 
@@ -42,6 +42,12 @@ def read(plan, source, begin, end, dy, dx, ones, two, lanes, tangent, d, t, fram
             rows = images1[i, 0, 0], images1[j, 0, 0], images1[k, 0, 0], images1[m, 0, 0]
             outs = d[i - begin, 0, 0], d[j - begin, 0, 0], d[k - begin, 0, 0], d[m - begin, 0, 0]
             read_vectors(rows, images2[0, 0], lanes, outs)
+        t[:, 0] = 0
+        return
+    if reads == GAPS:
+        for i in range(begin, end):
+            for j in range(0, lanes, BYTES // d.itemsize):
+                store(d[i - begin, 0, 0], j, load(stored_d[i, 0], j))
         t[:, 0] = 0
         return
     start = 0 if reads == IMAGES else starts[y, x] if wrap else starts[y + grid[0] - 1, x + grid[1] - 1]

@@ -230,3 +230,13 @@ def rounding(a):
 def _rounding(a):
     step = 2.0**-23 if a.scalar == types.float32 else 2.0**-52
     return lambda a: step
+
+
+@intrinsic
+def take(typing, a, i):
+    """Element i of a vector."""
+
+    def make(context, builder, signature, arguments):
+        return builder.extract_element(arguments[0], builder.trunc(arguments[1], ir.IntType(32)))
+
+    return a.scalar(a, types.intp), make
