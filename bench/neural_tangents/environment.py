@@ -32,11 +32,11 @@ class NeuralTangents:
         self._process = subprocess.Popen([python(), worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         return self
 
-    def kernel(self, name: str, spec: Any, x1: Any, x2: Any) -> dict[str, Any]:
-        """Both kernels and the seconds that they took."""
+    def kernel(self, name: str, spec: Any, x1: Any, x2: Any, calls: int = 1) -> dict[str, Any]:
+        """Both kernels, and the seconds that each of some calls took, one after another."""
         assert self._process.stdin
         assert self._process.stdout
-        pickle.dump({"name": name, "spec": spec, "x1": x1, "x2": x2}, self._process.stdin)
+        pickle.dump({"name": name, "spec": spec, "x1": x1, "x2": x2, "calls": calls}, self._process.stdin)
         self._process.stdin.flush()
         return pickle.load(self._process.stdout)
 

@@ -62,10 +62,13 @@ def main():
             functions[name, str(x1.dtype)] = jax.jit(
                 lambda a, b, kernel=kernel: kernel(a, b, ("nngp", "ntk"))
             )
-        begin = time.perf_counter()
-        found = functions[name, str(x1.dtype)](x1, x2)
-        nngp, ntk = np.asarray(found.nngp), np.asarray(found.ntk)
-        seconds = time.perf_counter() - begin
+        seconds = []
+        for _ in range(request["calls"]):
+            found = nngp = ntk = None  # so that their memory is free
+            begin = time.perf_counter()
+            found = functions[name, str(x1.dtype)](x1, x2)
+            nngp, ntk = np.asarray(found.nngp), np.asarray(found.ntk)
+            seconds.append(time.perf_counter() - begin)
         pickle.dump({"seconds": seconds, "nngp": nngp, "ntk": ntk}, answers)
         answers.flush()
 
