@@ -16,6 +16,19 @@ from ntkit.errors import InputError, NumericalError
 Batch = list[Any]  # arrays with the examples first
 
 
+Shapes = tuple[tuple[tuple[int, ...], Any], ...]  # (shape, dtype) of every array of a list
+
+
+def shapes_of(arrays: list[Any]) -> Shapes:
+    """Those of a list of arrays."""
+    return tuple((tuple(a.shape), np.dtype(a.dtype)) for a in arrays)
+
+
+def structs(shapes: Shapes, batch: int | None = None) -> list[jax.ShapeDtypeStruct]:
+    """What stands for arrays of these shapes; with another number of examples where `batch` says so."""
+    return [jax.ShapeDtypeStruct(s if batch is None else (batch, *s[1:]), d) for s, d in shapes]
+
+
 class Weights(NamedTuple):
     """Parameters, leaf by leaf.
 
@@ -134,7 +147,7 @@ def prepare(f: Callable, params: Any, x1: Any, x2: Any = None, rates: Any = None
             [leaf for k, leaf in enumerate(leaves) if k not in trained],
             [jnp.asarray(factors[k], dtype) for k in trained],
         )
-        outputs = _check_outputs(call, weights, batch1)
+        outputs = _outputs(call, *(shapes_of(a) for a in (weights.trained, weights.frozen, batch1)))
         _check_examples_apart(call, weights, batch1)
     return Problem(call, weights, batch1, batch2, outputs, tuple(names[k] for k in trained), dtype)
 
@@ -161,7 +174,11 @@ def _parameters(params: Any) -> tuple[list[Any], Any, list[str]]:
 
 
 def _what(leaf: Any, kind: Any) -> str:
-    return f"an array of {kind}" if np.ndim(leaf) or hasattr(leaf, "dtype") else f"{type(leaf).__name__} {leaf!r}"
+    return (
+        f"an array of {kind}"
+        if np.ndim(leaf) or hasattr(leaf, "dtype")
+        else f"{type(leaf).__name__} {leaf!r}"
+    )
 
 
 def _rates(rates: Any, leaves: list[Any], tree: Any, names: list[str]) -> list[Any]:
@@ -172,7 +189,9 @@ def _rates(rates: Any, leaves: list[Any], tree: Any, names: list[str]) -> list[A
         raise InputError(f"rates must be a tree like params, {tree}; found {shape}")
     for name, leaf, rate in zip(names, leaves, found, strict=True):
         if np.size(rate) != 1 and np.shape(rate) != np.shape(leaf):
-            raise InputError(f"the rate of {name} must be one number or shaped {np.shape(leaf)}, found {np.shape(rate)}")
+            raise InputError(
+                f"the rate of {name} must be one number or shaped {np.shape(leaf)}, found {np.shape(rate)}"
+            )
         if not traced(rate) and not np.isfinite(np.asarray(rate)).all():
             raise InputError(f"the rate of {name} is not finite")
     return found
@@ -186,7 +205,9 @@ def _batch(x: Any, name: str, dtype: np.dtype) -> tuple[Batch, Any]:
     for leaf in leaves:
         array = leaf if isinstance(leaf, jax.Array) else np.asarray(leaf)
         if array.ndim < 1 or array.size == 0:
-            raise InputError(f"{name} must hold arrays with the examples first, and at least one; found shape {array.shape}")
+            raise InputError(
+                f"{name} must hold arrays with the examples first, and at least one; found shape {array.shape}"
+            )
         if array.dtype.kind == "c" or array.dtype.kind in "OUS":
             raise InputError(f"{name} must hold real numbers, found {array.dtype}")
         if jnp.issubdtype(array.dtype, jnp.floating):
@@ -195,31 +216,33 @@ def _batch(x: Any, name: str, dtype: np.dtype) -> tuple[Batch, Any]:
             array = np.asarray(array, dtype)
         found.append(array)
     if len({len(a) for a in found}) > 1:
-        raise InputError(f"the arrays of {name} differ in their number of examples: {sorted({len(a) for a in found})}")
+        raise InputError(
+            f"the arrays of {name} differ in their number of examples: {sorted({len(a) for a in found})}"
+        )
     return found, tree
 
 
 # The outputs ------------------------------------------------------------------------------------------------------------
 
 _CONTROL = (
-    "the function decides in Python on a value that JAX traces (an if, a while, an index): write it with jnp.where, jax.lax.cond or "
-    "jax.lax.while_loop"
+    "the function decides in Python on a value that JAX traces (an if, a while, an index): write it with jnp.where, "
+    "jax.lax.cond or jax.lax.while_loop"
 )
 
 
-def _check_outputs(call: Call, weights: Weights, batch: Batch) -> int:
-    """How many outputs an example has."""
+@functools.lru_cache(maxsize=256)
+def _outputs(call: Call, trained: Shapes, frozen: Shapes, batch: Shapes) -> int:
+    """How many outputs an example has, checked."""
     shapes = []
     for n in (2, 3):
-        some = [jax.ShapeDtypeStruct((n, *a.shape[1:]), a.dtype) for a in batch]
         try:
-            y = jax.eval_shape(lambda w, x: call.answer(w.trained, w.frozen, x), weights, some)
+            y = jax.eval_shape(call.answer, structs(trained), structs(frozen), structs(batch, n))
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError) as error:
             raise InputError(f"{_CONTROL}. JAX says: {str(error).splitlines()[0]}") from None
         if isinstance(y, (tuple, list, dict)) or not hasattr(y, "shape"):
             raise InputError(
-                f"the function returns {type(y).__name__}: return the outputs alone, one array with the examples first (state, such as "
-                "that of batch normalisation, belongs into params or is closed over, in evaluation mode)"
+                f"the function returns {type(y).__name__}: return the outputs alone, one array with the examples first (state, "
+                "such as that of batch normalisation, belongs into params or is closed over, in evaluation mode)"
             )
         if len(y.shape) < 1 or y.shape[0] != n:
             raise InputError(
@@ -229,7 +252,9 @@ def _check_outputs(call: Call, weights: Weights, batch: Batch) -> int:
             raise InputError(f"the function returns {y.dtype}: outputs must be real numbers")
         shapes.append(y.shape[1:])
     if shapes[0] != shapes[1]:
-        raise InputError(f"the outputs of an example change their shape with the batch: {shapes[0]} and {shapes[1]}")
+        raise InputError(
+            f"the outputs of an example change their shape with the batch: {shapes[0]} and {shapes[1]}"
+        )
     return int(np.prod(shapes[0]))
 
 
@@ -250,6 +275,6 @@ def _check_examples_apart(call: Call, weights: Weights, batch: Batch) -> None:
         if not np.isfinite(scale):
             raise NumericalError("the outputs of the first examples are not finite")
         raise InputError(
-            "the outputs of an example depend on the others in its batch, as with batch normalisation or dropout in training mode: "
-            "use evaluation mode"
+            "the outputs of an example depend on the others in its batch, as with batch normalisation or dropout in training "
+            "mode: use evaluation mode"
         )

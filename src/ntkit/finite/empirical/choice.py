@@ -2,16 +2,12 @@
 
 import dataclasses
 import math
-from typing import Any
-
-import jax
-import numpy as np
 
 from ntkit.errors import InputError
-from ntkit.finite.empirical import structured
 from ntkit.finite.empirical.contract import Form
 from ntkit.finite.empirical.program import Program
 from ntkit.finite.empirical.sites import Bilinear
+from ntkit.finite.empirical.structured import Structure, structure_of
 from ntkit.finite.functions import Problem
 
 METHODS = ("jacobian", "products", "structured")
@@ -50,7 +46,7 @@ def checked(method: str) -> str:
 
 def recommend(problem: Problem, form: Form, memory: int) -> Choice:
     """The quickest method of those whose examples fit into memory."""
-    s = _structure(problem, form)
+    s = structure_of(problem, form)
     seconds = {method: _seconds(problem, s, form, method) for method in METHODS}
     size = {method: bytes_per_example(problem, form, method) for method in METHODS}
     fits = [m for m in METHODS if 2 * size[m] <= memory] or ["products"]
@@ -69,7 +65,7 @@ def bytes_per_example(problem: Problem, form: Form, method: str) -> int:
     p, item = problem, problem.dtype.itemsize
     cotangents = 1 if form is Form.SUM_OF_LOGITS else p.outputs
     weights = sum(math.prod(w.shape) for w in p.weights.trained)
-    s = _structure(problem, form)
+    s = structure_of(problem, form)
     passing = sum(math.prod(site.perturbed) for site in s.sites if isinstance(site, Bilinear))
     if method == "jacobian":
         return item * cotangents * (2 * weights + 2 * passing)
@@ -78,26 +74,20 @@ def bytes_per_example(problem: Problem, form: Form, method: str) -> int:
     return item * cotangents * (_kept(p, s) + 3 * passing)
 
 
-def _kept(problem: Problem, s: Any) -> int:
+def _kept(problem: Problem, s: Structure) -> int:
     """Numbers an example and cotangent."""
     total = 0
     for k, leaf in enumerate(s.leaves):
         if not leaf.sites or leaf.whole:
             total += math.prod(problem.weights.trained[k].shape)
             continue
-        for i in leaf.sites:
-            site = s.sites[i]
+        for site in s.bilinear(leaf):
             total += site.positions * sum(site.matrix_shape)
     shapes = {site.number: site.shape for site in s.sites}
     return total + sum(math.prod(shapes[n]) for n in s.explicit)
 
 
-def _structure(problem: Problem, form: Form) -> Any:
-    p = problem
-    return structured.structure(p.call, p.weights, p.x1, p.sizes, form)
-
-
-def _seconds(problem: Problem, s: Any, form: Form, method: str) -> float:
+def _seconds(problem: Problem, s: Structure, form: Form, method: str) -> float:
     p = problem
     n1, n2, outputs = p.sizes
     n = n1 if p.x2 is None else n1 + n2
@@ -115,11 +105,11 @@ def _seconds(problem: Problem, s: Any, form: Form, method: str) -> float:
     for k, leaf in enumerate(s.leaves):
         size = math.prod(p.weights.trained[k].shape)
         if leaf.sites and not leaf.whole:
-            sites = [s.sites[i] for i in leaf.sites]
+            sites = s.bilinear(leaf)
             m, width = sites[0].matrix_shape
             contracted += pairs * sum(i.positions for i in sites) ** 2 * (m + each * width)
         else:
-            positions = sum(s.sites[i].positions for i in leaf.sites)
+            positions = sum(site.positions for site in s.bilinear(leaf))
             contracted += n * cotangents * positions * size + pairs * each * size
     return n * cotangents * forward / _PASSES + contracted / _CONTRACTIONS
 

@@ -13,6 +13,7 @@ from jaxtyping import Array
 from ntkit.errors import InputError, NumericalError
 from ntkit.finite.empirical import choice, jacobian, products, structured
 from ntkit.finite.empirical.contract import Form, factors, jacobians
+from ntkit.finite.empirical.structured import structure_of
 from ntkit.finite.functions import Batch, Call, Problem, Weights, examples, prepare, values
 
 MEMORY = 2**31  # bytes
@@ -37,13 +38,13 @@ def ntk(
         params: A tree of real arrays.
         x1: (n1, …), or a tree of such arrays.
         x2: (n2, …) alike; None for `x1` with itself.
-        form: "full", (n1, n2, O, O); "trace", (n1, n2), the mean over a of Θ[a, a]; "diagonal", (n1, n2, O); "sum_of_logits",
-            (n1, n2), (1/O) Σ_ab Θ[a, b], the kernel of the outputs' sum by √O. The last takes one backward pass an example whatever O; it
-            stands for the trace where outputs are alike and independent, as at initialisation of a wide network: then its mean is the
-            trace, and what it is off by falls as width^(-1/2).
+        form: "full", (n1, n2, O, O); "trace", (n1, n2), the mean over a of Θ[a, a]; "diagonal", (n1, n2, O);
+            "sum_of_logits", (n1, n2), (1/O) Σ_ab Θ[a, b], the kernel of the outputs' sum by √O. The last takes one backward
+            pass an example whatever O. It stands for the trace where outputs are alike and independent, as in a wide network
+            at initialisation: then its mean is the trace, and what it is off by falls as width^(-1/2).
         method: "jacobian" (contracts whole Jacobians), "products" (one column after another, by products with vectors),
-            "structured" (contracts, layer by layer, what weights are multiplied with and cotangents of what comes out), or "auto", the
-            one that `explain` recommends.
+            "structured" (contracts, layer by layer, what weights are multiplied with and cotangents of what comes out), or
+            "auto", the one that `explain` recommends.
         rates: A tree like `params`, of numbers or arrays: factors on the squared gradients (`net.rates(params)`, or a
             preconditioner). A parameter whose rate is 0 is frozen, at no cost. None for 1 everywhere.
         memory: Bytes that one block of examples may take.
@@ -63,9 +64,9 @@ def ntk(
         (5, 5, 3, 3)
 
     References:
-        Jacot, Gabriel & Hongler (2018), "Neural Tangent Kernel", section 4; Novak, Sohl-Dickstein & Schoenholz (2022), "Fast Finite
-        Width Neural Tangent Kernel", section 3 (the methods); Mohamadi, Bae & Sutherland (2023), "A Fast, Well-Founded Approximation to the
-        Empirical Neural Tangent Kernel" (the sum of logits).
+        Jacot, Gabriel & Hongler (2018), "Neural Tangent Kernel", section 4; Novak, Sohl-Dickstein & Schoenholz (2022),
+        "Fast Finite Width Neural Tangent Kernel", section 3 (the methods); Mohamadi, Bae & Sutherland (2023), "A Fast,
+        Well-Founded Approximation to the Empirical Neural Tangent Kernel" (the sum of logits).
     """
     problem = prepare(f, params, x1, x2, rates)
     kind = _form(form)
@@ -122,7 +123,10 @@ def nngp(f: Callable, params: Any, x1: Any, x2: Any = None, *, form: str = "trac
     problem, kind = prepare(f, params, x1, x2), _form(form)
     with jax.enable_x64(problem.dtype == np.float64):
         batches = [problem.x1] if problem.x2 is None else [problem.x1, problem.x2]
-        y = [values(problem.call, problem.weights, b) @ kind.basis(problem.outputs, problem.dtype).T for b in batches]
+        y = [
+            values(problem.call, problem.weights, b) @ kind.basis(problem.outputs, problem.dtype).T
+            for b in batches
+        ]
         k = kind.finished(jacobians(kind, y[0][:, :, None], y[-1][:, :, None]), problem.outputs)
     return np.asarray(k)
 
@@ -145,14 +149,24 @@ class _BySides:
 
     def prepare(self, batch: Batch) -> Any:
         p = self.problem
-        return _side(p.call, p.weights, batch, sizes=p.sizes, form=self.form, method=self.method)
+        basis = self.form.basis(p.outputs, p.dtype)
+        if self.method == "jacobian":
+            return _jacobians(p.call, p.weights, batch, basis)
+        return _factors(structure_of(p, self.form), p.weights, batch, basis)
 
     def bytes_per_example(self) -> int:
         p = self.problem
         return choice.bytes_per_example(p, self.form, self.method)
 
     def kernel(self, one: Any, two: Any) -> Array:
-        return _contract(one, two, self.problem.weights.rates, form=self.form, outputs=self.problem.outputs, apart=self.apart)
+        return _contract(
+            one,
+            two,
+            self.problem.weights.rates,
+            form=self.form,
+            outputs=self.problem.outputs,
+            apart=self.apart,
+        )
 
 
 class _ByProducts:
@@ -183,7 +197,7 @@ def _in_blocks(problem: Problem, by: Any, memory: int) -> np.ndarray:
     size = max(1, memory // each)
     symmetric = problem.x2 is None
     rows = list(_cut(problem.x1, size))
-    columns = rows if symmetric else list(_cut(problem.x2, size))
+    columns = rows if problem.x2 is None else list(_cut(problem.x2, size))
     result = None
     for (i, one), (j, two) in itertools.product(enumerate(rows), enumerate(columns)):
         if symmetric and j < i:
@@ -209,12 +223,19 @@ def _cut(batch: Batch, size: int) -> Iterator[_Block]:
     size = min(size, n)
     size = -(-n // -(-n // size))
     for start in range(0, n, size):
+        place = slice(start, min(start + size, n))
         numbers = np.minimum(np.arange(start, start + size), n - 1)
-        yield _Block([a[numbers] if start + size > n else a[start : start + size] for a in batch], slice(start, min(start + size, n)))
+        yield _Block([a[place] if start + size <= n else a[numbers] for a in batch], place)
 
 
 def _placed(
-    result: np.ndarray | None, k: np.ndarray, rows: slice, columns: slice, problem: Problem, axis: int, mirror: bool
+    result: np.ndarray | None,
+    k: np.ndarray,
+    rows: slice,
+    columns: slice,
+    problem: Problem,
+    axis: int,
+    mirror: bool,
 ) -> np.ndarray:
     n1, n2, _ = problem.sizes
     k = k[(slice(None),) * axis + (slice(rows.stop - rows.start), slice(columns.stop - columns.start))]
@@ -231,12 +252,8 @@ def _placed(
     return result
 
 
-@functools.partial(jax.jit, static_argnames=("call", "sizes", "form", "method"))
-def _side(call: Call, weights: Weights, batch: Batch, *, sizes: tuple[int, int, int], form: Form, method: str) -> Any:
-    basis = form.basis(sizes[2], weights.trained[0].dtype)
-    if method == "jacobian":
-        return jacobian.side(call, weights, batch, basis)
-    return structured.side(structured.structure(call, weights, batch, sizes, form), weights, batch, basis)
+_jacobians = jax.jit(jacobian.side, static_argnames="call")
+_factors = jax.jit(structured.side, static_argnames="s")
 
 
 @functools.partial(jax.jit, static_argnames=("form", "outputs", "apart"))
@@ -275,5 +292,7 @@ def _check_finite(problem: Problem, k: np.ndarray) -> None:
                 raise NumericalError(f"the outputs of example {i} of {name} are not finite")
             for k_, g in gradients.items():
                 if not np.isfinite(g).all():
-                    raise NumericalError(f"the gradient in {p.names[k_]} is not finite for example {i} of {name}")
+                    raise NumericalError(
+                        f"the gradient in {p.names[k_]} is not finite for example {i} of {name}"
+                    )
     raise NumericalError(f"the kernel overflows {p.dtype.name}: scale the function's outputs, or use float64")

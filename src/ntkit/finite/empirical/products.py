@@ -8,12 +8,16 @@ from ntkit.finite.empirical.contract import Form
 from ntkit.finite.functions import Batch, Call, Weights
 
 
-def block(call: Call, weights: Weights, one: Batch, two: Batch, basis: Float[Array, "c o"], form: Form) -> Array:
+def block(
+    call: Call, weights: Weights, one: Batch, two: Batch, basis: Float[Array, "c o"], form: Form
+) -> Array:
     """The kernel of some rows with some columns, one column and cotangent after another."""
 
     def of_column(row: Batch, cotangent: Array) -> Array:
         """(n1, O), how far the outputs move along one gradient."""
-        _, pull = jax.vjp(lambda w: call.outputs(w, weights.frozen, [a[None] for a in row])[0], weights.trained)
+        _, pull = jax.vjp(
+            lambda w: call.outputs(w, weights.frozen, [a[None] for a in row])[0], weights.trained
+        )
         (gradient,) = pull(cotangent)
         scaled = [g * r for g, r in zip(gradient, weights.rates, strict=True)]
         return jax.jvp(lambda w: call.outputs(w, weights.frozen, one), (weights.trained,), (scaled,))[1]

@@ -125,7 +125,6 @@ def _inline(program: Program, jaxpr: Any, consts: Any, arguments: list[int]) -> 
     return [number(v) for v in jaxpr.outvars]
 
 
-
 def _step(eqn: Any, given: list[int], found: list[int], kind: Kind) -> Step:
     variables = {v: g for v, g in zip(eqn.invars, given, strict=True) if not isinstance(v, jex.Literal)}
     body = jex.Jaxpr([], list(variables), list(eqn.outvars), [eqn], effects=eqn.effects)
@@ -171,7 +170,9 @@ def _unrolled(program: Program, eqn: Any, given: list[int]) -> list[int]:
 
 def _apply(program: Program, f: Callable, given: list[int]) -> list[int]:
     """Write the steps of a function of numbered values."""
-    closed = jax.make_jaxpr(f)(*(jax.ShapeDtypeStruct(program.avals[g].shape, program.avals[g].dtype) for g in given))
+    closed = jax.make_jaxpr(f)(
+        *(jax.ShapeDtypeStruct(program.avals[g].shape, program.avals[g].dtype) for g in given)
+    )
     return _inline(program, closed.jaxpr, closed.consts, given)
 
 

@@ -133,7 +133,10 @@ class Convolution(Bilinear):
     def rows(self, h: Array) -> Float[Array, "s m"]:
         options, (lhs, _, out) = self.step.options, self._layout()
         h = h.transpose(*lhs)
-        pads = [(low, high, d - 1) for (low, high), d in zip(options["padding"], options["lhs_dilation"], strict=True)]
+        pads = [
+            (low, high, d - 1)
+            for (low, high), d in zip(options["padding"], options["lhs_dilation"], strict=True)
+        ]
         h = jax.lax.pad(h, jnp.zeros((), h.dtype), [(0, 0, 0), (0, 0, 0), *pads])
         extents = [self.perturbed[k] for k in out[2:]]
         strides, dilation = options["window_strides"], options["rhs_dilation"]
@@ -181,7 +184,9 @@ class Elementwise(Explicit):
         elif self.step.name == "sub" and self.operand == 1:
             delta = -delta
         spread = [k for k in range(delta.ndim) if k not in self.axes]
-        spread += [a for a, size in zip(self.axes, self.shape, strict=True) if size == 1 and delta.shape[a] > 1]
+        spread += [
+            a for a, size in zip(self.axes, self.shape, strict=True) if size == 1 and delta.shape[a] > 1
+        ]
         return jnp.sum(delta, axis=tuple(spread)).reshape(self.shape)
 
 

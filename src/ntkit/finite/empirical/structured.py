@@ -1,6 +1,7 @@
 """Tangent kernels without whole Jacobians: from what weights are multiplied with, and from cotangents of what comes out."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -12,7 +13,7 @@ from ntkit.finite.empirical.contract import Form, jacobian_is_cheaper
 from ntkit.finite.empirical.program import Kind, Program, evaluate, trace
 from ntkit.finite.empirical.sites import Bilinear, Explicit, Site, find_sites
 from ntkit.finite.empirical.views import Views
-from ntkit.finite.functions import Batch, Call, Weights
+from ntkit.finite.functions import Batch, Call, Problem, Shapes, Weights, shapes_of, structs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,9 +29,9 @@ class Leaf:
     whole: bool
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Structure:
-    """A program with its sites.
+    """A program with its sites; compared by identity, as compiled code is kept for it.
 
     Attributes:
         program: Of one example, in a batch by itself.
@@ -44,6 +45,10 @@ class Structure:
     sites: list[Site]
     leaves: list[Leaf]
 
+    def bilinear(self, leaf: Leaf) -> list[Bilinear]:
+        """The sites of a parameter that is kept as factors."""
+        return [site for k in leaf.sites if isinstance(site := self.sites[k], Bilinear)]
+
     @property
     def explicit(self) -> list[int]:
         """Numbers of values whose Jacobians are pulled back to the parameters."""
@@ -55,22 +60,30 @@ class Structure:
 Side = dict[int, Any]
 
 
-def structure(call: Call, weights: Weights, batch: Batch, sizes: tuple[int, int, int], form: Form) -> Structure:
-    """Find where parameters enter a function, and how each is best kept for a kernel of these sizes, (n1, n2, O)."""
-    example = [jax.ShapeDtypeStruct((1, *a.shape[1:]), a.dtype) for a in batch]
-    program = trace(call.outputs, *(_shapes(w) for w in (weights.trained, weights.frozen)), example)
+def structure_of(problem: Problem, form: Form) -> Structure:
+    """Where parameters enter a function, and how the Jacobian in each is best kept for a kernel of this form."""
+    p, w = problem, problem.weights
+    shapes = (shapes_of(a) for a in (w.trained, w.frozen, p.x1))
+    return _structure(p.call, *shapes, tuple(r.size == 1 for r in w.rates), p.sizes, form)
+
+
+@functools.lru_cache(maxsize=256)
+def _structure(
+    call: Call,
+    trained: Shapes,
+    frozen: Shapes,
+    batch: Shapes,
+    scalar: tuple[bool, ...],
+    sizes: tuple[int, int, int],
+    form: Form,
+) -> Structure:
+    """The same from shapes alone, and found once for each."""
+    program = trace(call.outputs, structs(trained), structs(frozen), structs(batch, 1))
     views, sites = Views(program), find_sites(program)
     if program.kinds[program.outputs[0]] is not Kind.INPUTS:
         raise InputError("the outputs of the function do not depend on its inputs")
-    scalar = [r.size == 1 for r in weights.rates]
-    leaves = [
-        _leaf(k, views, sites, sizes, form) if scalar[k] else Leaf((), True) for k in range(len(weights.trained))
-    ]
+    leaves = [_leaf(k, views, sites, sizes, form) if one else Leaf((), True) for k, one in enumerate(scalar)]
     return Structure(program, views, sites, leaves)
-
-
-def _shapes(arrays: list[Array]) -> list[Any]:
-    return [jax.ShapeDtypeStruct(a.shape, a.dtype) for a in arrays]
 
 
 def _leaf(k: int, views: Views, sites: list[Site], sizes: tuple[int, int, int], form: Form) -> Leaf:
@@ -98,7 +111,8 @@ def side(s: Structure, weights: Weights, batch: Batch, basis: Float[Array, "c o"
     values = evaluate([t for t in program.steps if t.kind is not Kind.INPUTS], known)
 
     def of_example(row: Batch) -> tuple[Side, dict[int, Array]]:
-        zeros = [jnp.zeros(site.perturbed, program.avals[site.step.outputs[0]].dtype) for site in s.sites]
+        shifted = [site.step.outputs[0] if site.on_output else site.number for site in s.sites]
+        zeros = [jnp.zeros(program.avals[n].shape, program.avals[n].dtype) for n in shifted]
         _, pull, others = jax.vjp(lambda e: _run(s, values, row, e), zeros, has_aux=True)
         cotangents = jax.vmap(lambda c: pull(c)[0])(basis)
         return _parts(s, values, others, cotangents)
@@ -112,7 +126,9 @@ def _known(program: Program, weights: Weights) -> dict[int, Any]:
     return dict(program.constants) | dict(given)
 
 
-def _run(s: Structure, values: dict[int, Any], row: list[Array], noise: list[Array]) -> tuple[Array, dict[int, Array]]:
+def _run(
+    s: Structure, values: dict[int, Any], row: list[Array], noise: list[Array]
+) -> tuple[Array, dict[int, Array]]:
     """Outputs (O,) under perturbations, and what sites multiply with."""
     program, values = s.program, {**values, **dict(zip(s.program.inputs, row, strict=True))}
     mine: dict[int, list[int]] = {}
@@ -136,7 +152,9 @@ def _parts(
     s: Structure, values: dict[int, Any], others: dict[int, Array], cotangents: list[Array]
 ) -> tuple[Side, dict[int, Array]]:
     """Of one example: for every parameter its factors or their product, for every other value its Jacobian, (O, *shape)."""
-    factored = {k: _factors(s, leaf, values, others, cotangents) for k, leaf in enumerate(s.leaves) if leaf.sites}
+    factored = {
+        k: _factors(s, leaf, values, others, cotangents) for k, leaf in enumerate(s.leaves) if leaf.sites
+    }
     explicit = {}
     for number in s.explicit:
         mine = [k for k, site in enumerate(s.sites) if site.number == number]
@@ -170,6 +188,7 @@ def _jacobian(site: Site, other: Array | None, cotangents: Array) -> Array:
     if isinstance(site, Explicit):
         return jax.vmap(lambda c: site.jacobian(other, c))(cotangents)
     assert isinstance(site, Bilinear)
+    assert other is not None
     matrices = _multiplied(site.rows(other), jax.vmap(site.columns)(cotangents))
     return jax.vmap(lambda m: site.weights(m.reshape(site.matrix_shape)))(matrices)
 

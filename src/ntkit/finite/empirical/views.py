@@ -13,7 +13,9 @@ _LAYOUT = {"reshape", "transpose", "squeeze", "expand_dims", "rev", "copy", "cop
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """A parameter in another layout, times constants: inner products of Jacobians are those of the parameter's, times their squares.
+    """A parameter in another layout, times constants.
+
+    Inner products of Jacobians in it are those of Jacobians in the parameter, times the constants squared.
 
     Attributes:
         parameter: Which one.
@@ -47,7 +49,9 @@ class Views:
     def __init__(self, program: Program):
         self.program = program
         self.views: dict[int, View] = {n: View(k) for k, n in enumerate(program.parameters)}
-        self.sources: dict[int, frozenset[int]] = {n: frozenset([k]) for k, n in enumerate(program.parameters)}
+        self.sources: dict[int, frozenset[int]] = {
+            n: frozenset([k]) for k, n in enumerate(program.parameters)
+        }
         self._uniform = {n for n, value in program.constants.items() if np.size(value) == 1}
         for step in program.steps:
             if step.kind is Kind.PARAMETERS:
@@ -70,8 +74,10 @@ class Views:
         if len(known) != 1 or len(step.outputs) != 1:
             return None
         view, others = self.views[known[0]], [i for i in step.inputs if i != known[0]]
-        if step.name in _LAYOUT and not others or self._stretches_nothing(step):
-            return dataclasses.replace(view, history=(*view.history, f"{step.name} {sorted(step.options.items())}"))
+        if (step.name in _LAYOUT and not others) or self._stretches_nothing(step):
+            return dataclasses.replace(
+                view, history=(*view.history, f"{step.name} {sorted(step.options.items())}")
+            )
         if step.name == "neg":
             return dataclasses.replace(view, negative=not view.negative)
         scales = step.name == "mul" or (step.name == "div" and step.inputs[0] == known[0])
@@ -82,7 +88,9 @@ class Views:
     def _constants(self) -> set[int]:
         """Numbers of constants that are one number everywhere."""
         avals = self.program.avals
-        single = {n for n, kind in enumerate(self.program.kinds) if kind is Kind.CONSTANT and avals[n].size == 1}
+        single = {
+            n for n, kind in enumerate(self.program.kinds) if kind is Kind.CONSTANT and avals[n].size == 1
+        }
         return self._uniform | single
 
     def _stretches_nothing(self, step: Step) -> bool:
