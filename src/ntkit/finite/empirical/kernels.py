@@ -112,6 +112,28 @@ def ntk_by_layer(
     return dict(zip(problem.names, k, strict=True))
 
 
+def explain(
+    f: Callable,
+    params: Any,
+    x1: Any,
+    x2: Any = None,
+    *,
+    form: str = "full",
+    rates: Any = None,
+    memory: int = MEMORY,
+) -> choice.Choice:
+    """Which method `ntk` would take, why, and what each would cost. Arguments and errors are those of `ntk`.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> nk.finite.empirical.explain(lambda w, x: x @ w, np.ones((3, 2)), np.eye(3)).method
+        'structured'
+    """
+    problem = prepare(f, params, x1, x2, rates)
+    with jax.enable_x64(problem.dtype == np.float64):
+        return choice.recommend(problem, _form(form), memory)
+
+
 def nngp(f: Callable, params: Any, x1: Any, x2: Any = None, *, form: str = "trace") -> np.ndarray:
     """Products of the outputs, K[i, j, a, b] = f_a(x_i) f_b(x_j), in the forms of `ntk`.
 

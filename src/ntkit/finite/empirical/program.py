@@ -120,14 +120,22 @@ def _inline(program: Program, jaxpr: Any, consts: Any, arguments: list[int]) -> 
         if found is None:
             kind = max((program.kinds[g] for g in given), default=Kind.CONSTANT)
             found = [_new(program, v.aval, kind) for v in eqn.outvars]
-            program.steps.append(_step(eqn, given, found, kind))
+            program.steps.append(_step(jaxpr, eqn, given, found, kind))
         known.update(zip(eqn.outvars, found, strict=True))
     return [number(v) for v in jaxpr.outvars]
 
 
-def _step(eqn: Any, given: list[int], found: list[int], kind: Kind) -> Step:
+def _step(jaxpr: Any, eqn: Any, given: list[int], found: list[int], kind: Kind) -> Step:
     variables = {v: g for v, g in zip(eqn.invars, given, strict=True) if not isinstance(v, jex.Literal)}
-    body = jex.Jaxpr([], list(variables), list(eqn.outvars), [eqn], effects=eqn.effects)
+    names = jaxpr.debug_info.with_unknown_names()
+    body = jaxpr.replace(
+        constvars=[],
+        invars=list(variables),
+        outvars=list(eqn.outvars),
+        eqns=[eqn],
+        effects=eqn.effects,
+        debug_info=names,
+    )
     closed = jex.ClosedJaxpr(body, [])
     return Step(
         eqn.primitive.name, eqn.params, tuple(given), tuple(found), kind, closed, tuple(variables.values())
