@@ -1,6 +1,25 @@
 """Finite networks: their empirical kernels, their linearisation, and their training beside the theory."""
 
 from ntkit.finite import empirical
+from ntkit.finite.adapters import Model, from_equinox, from_linen, from_nnx
 from ntkit.finite.expansion import centre, linearize, scale, taylor
+from ntkit.finite.parametrisation import AbcMlp, CoordinateCheck, Parametrisation, coordinate_check
+from ntkit.finite.train import History, train
 
-__all__ = ["centre", "empirical", "linearize", "scale", "taylor"]
+__all__ = [
+    "AbcMlp",
+    "CoordinateCheck",
+    "History",
+    "Model",
+    "Parametrisation",
+    "centre",
+    "coordinate_check",
+    "empirical",
+    "from_equinox",
+    "from_linen",
+    "from_nnx",
+    "linearize",
+    "scale",
+    "taylor",
+    "train",
+]
