@@ -270,10 +270,10 @@ def _check_examples_apart(call: Call, weights: Weights, batch: Batch) -> None:
         return
     together = np.asarray(values(call, weights, [a[:2] for a in batch]))[0]
     alone = np.asarray(values(call, weights, [a[:1] for a in batch]))[0]
+    if not (np.isfinite(together).all() and np.isfinite(alone).all()):
+        raise NumericalError("the outputs of the first example are not finite")
     scale = np.max(np.abs(together), initial=0) + np.max(np.abs(alone), initial=0)
     if not np.max(np.abs(together - alone), initial=0) <= 1e3 * np.finfo(together.dtype).eps * scale:
-        if not np.isfinite(scale):
-            raise NumericalError("the outputs of the first examples are not finite")
         raise InputError(
             "the outputs of an example depend on the others in its batch, as with batch normalisation or dropout in training "
             "mode: use evaluation mode"

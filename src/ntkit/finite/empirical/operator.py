@@ -31,7 +31,7 @@ class Eigenvalues(NamedTuple):
     """The largest eigenvalues by Lanczos' method.
 
     Attributes:
-        values: (k,), falling.
+        values: (k,), falling; fewer where the kernel's rank is lower.
         bounds: (k,), for each how far at most an eigenvalue lies from it: ‖Θ v − λ v‖.
         vectors: (k, n·O).
     """
@@ -89,7 +89,7 @@ class NTKOperator:
         return found if traced(found) else np.asarray(found)
 
     def top_eigenvalues(self, k: int = 1, *, key: PRNGKeyArray, steps: int | None = None) -> Eigenvalues:
-        """The k largest eigenvalues, by Lanczos' method with full orthogonalisation (matfree).
+        """The k largest eigenvalues, by Lanczos' method with full orthogonalisation.
 
         Args:
             k: How many.
@@ -99,11 +99,13 @@ class NTKOperator:
         steps = min(self.shape[0], steps or 2 * k + 20)
         if not 1 <= k <= steps:
             raise InputError(f"k must lie between 1 and the number of steps, {steps}; found {k}")
-        with jax.enable_x64(self.dtype == np.float64):
-            values, vectors = self._lanczos(key, steps)
-            values, vectors = values[::-1][:k], vectors[::-1][:k]
-            off = jax.vmap(self)(vectors) - values[:, None] * vectors
-            return Eigenvalues(*(np.asarray(a) for a in (values, jnp.linalg.norm(off, axis=1), vectors)))
+        values, vectors = (a[::-1][:k] for a in self._lanczos(key, steps))
+        return Eigenvalues(values, self._off(values, vectors), vectors)
+
+    def _off(self, values: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """‖Θ v − λ v‖ of every pair."""
+        moved = np.stack([np.asarray(self(v), np.float64) for v in vectors])
+        return np.linalg.norm(moved - values[:, None] * vectors, axis=1)
 
     def condition(self, *, key: PRNGKeyArray, ridge: float = 0.0, steps: int | None = None) -> Estimate:
         """(λ_max + ridge) / (λ_min + ridge); what Lanczos' method leaves open of both ends is the error.
@@ -114,12 +116,10 @@ class NTKOperator:
             steps: Products; None for as many as there are rows, and at most 200. The smallest eigenvalue needs many.
         """
         steps = min(self.shape[0], steps or 200)
-        with jax.enable_x64(self.dtype == np.float64):
-            values, vectors = self._lanczos(key, steps)
-            ends, sides = values[jnp.array([0, -1])], vectors[jnp.array([0, -1])]
-            off = jnp.linalg.norm(jax.vmap(self)(sides) - ends[:, None] * sides, axis=1)
-        (low, high), (low_off, high_off) = (np.asarray(a, np.float64) for a in (ends, off))
-        low, high = low + ridge, high + ridge
+        values, vectors = self._lanczos(key, steps)
+        ends = [0, -1]
+        low, high = values[ends] + ridge
+        low_off, high_off = self._off(values[ends], vectors[ends])
         if low <= 0:
             return Estimate(math.inf, math.inf)
         return Estimate(high / low, high / low * math.hypot(low_off / low, high_off / high))
@@ -150,7 +150,7 @@ class NTKOperator:
     def log_determinant(
         self, *, key: PRNGKeyArray, ridge: float = 0.0, samples: int = 64, steps: int | None = None
     ) -> Estimate:
-        """Log det(Θ + ridge), by Lanczos quadrature over random vectors (matfree).
+        """Log det(Θ + ridge), by Lanczos quadrature over random vectors.
 
         Args:
             key: Of the random vectors.
@@ -158,22 +158,45 @@ class NTKOperator:
             samples: Random vectors.
             steps: Products for each; None for as many as there are rows, and at most 60.
         """
-        from matfree import decomp, funm
-
         steps = min(self.shape[0], steps or 60)
-        quadrature = funm.monte_carlo_funm_sym_logdet(decomp.tridiag_sym(steps))
         with jax.enable_x64(self.dtype == np.float64):
-            shifted = functools.partial(quadrature, lambda v: self(v) + ridge * v)
-            found = np.asarray(jax.lax.map(jax.jit(shifted), self._signs(key, samples)), np.float64)
-        return _mean(found)
+            vectors = self._signs(key, samples)
+        found = []
+        for _, tridiagonal in self._krylov(vectors, steps):
+            values, sides = np.linalg.eigh(tridiagonal)
+            found.append(
+                self.shape[0] * sides[0] ** 2 @ np.log(np.maximum(values + ridge, np.finfo(float).tiny))
+            )
+        return _mean(np.array(found))
 
-    def _lanczos(self, key: PRNGKeyArray, steps: int) -> tuple[Array, Array]:
+    def _lanczos(self, key: PRNGKeyArray, steps: int) -> tuple[np.ndarray, np.ndarray]:
         """Ritz values, rising, and vectors."""
-        from matfree import decomp, eig
+        with jax.enable_x64(self.dtype == np.float64):
+            start = jax.random.normal(key, (1, self.shape[0]), self.dtype)
+        [(basis, tridiagonal)] = self._krylov(start, steps)
+        values, sides = np.linalg.eigh(tridiagonal)
+        return values, (sides.T @ basis).astype(self.dtype)
 
-        start = jax.random.normal(key, self.shape[:1], self.dtype)
-        partial = eig.eigh_partial(decomp.tridiag_sym(steps, reortho="full"))
-        return jax.jit(lambda v: partial(self, v))(start)
+    def _krylov(self, vectors: Array, steps: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """For every vector an orthonormal basis of its Krylov space, (k, n·O), and the operator in it, tridiagonal.
+
+        The space may end before `steps`, as that of a kernel of low rank does; what comes behind its end is rounding.
+        """
+        from matfree import decomp
+
+        decompose = decomp.tridiag_sym(steps, reortho="full")
+        with jax.enable_x64(self.dtype == np.float64):
+            found = jax.jit(lambda all_: jax.lax.map(lambda v: tuple(decompose(self, v)[:2]), all_))(vectors)
+        spaces = []
+        for basis, matrix in zip(*(np.asarray(f, np.float64) for f in found), strict=True):
+            scale = np.nanmax(np.abs(np.diagonal(matrix)), initial=0.0)
+            small = ~(np.abs(np.diagonal(matrix, 1)) > 1e3 * np.finfo(self.dtype).eps * scale)
+            # A vector that is not orthogonal to those before it is what a residual of 0 has left.
+            again = ~(np.abs(np.tril(basis @ basis.T, -1)).max(axis=1)[1:] < 0.1)
+            ends = small | again
+            k = int(np.argmax(ends)) + 1 if ends.any() else steps
+            spaces.append((basis[:k], matrix[:k, :k]))
+        return spaces
 
     def _signs(self, key: PRNGKeyArray, samples: int) -> Array:
         if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
