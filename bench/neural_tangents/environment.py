@@ -25,18 +25,30 @@ def python() -> pathlib.Path:
 
 
 class NeuralTangents:
-    """A process that computes kernels with neural-tangents."""
+    """A process that computes kernels with neural-tangents.
+
+    Args:
+        worker: Which of the scripts beside this file answers.
+    """
+
+    def __init__(self, worker: str = "worker.py"):
+        self._worker = pathlib.Path(__file__).with_name(worker)
 
     def __enter__(self) -> "NeuralTangents":
-        worker = pathlib.Path(__file__).with_name("worker.py")
-        self._process = subprocess.Popen([python(), worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            [python(), self._worker], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         return self
 
     def kernel(self, name: str, spec: Any, x1: Any, x2: Any, calls: int = 1) -> dict[str, Any]:
         """Both kernels, and the seconds that each of some calls took, one after another."""
+        return self.ask({"name": name, "spec": spec, "x1": x1, "x2": x2, "calls": calls})
+
+    def ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The answer to a request."""
         assert self._process.stdin
         assert self._process.stdout
-        pickle.dump({"name": name, "spec": spec, "x1": x1, "x2": x2, "calls": calls}, self._process.stdin)
+        pickle.dump(request, self._process.stdin)
         self._process.stdin.flush()
         return pickle.load(self._process.stdout)
 
