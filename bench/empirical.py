@@ -14,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "finite_models"))
@@ -31,8 +33,8 @@ THEIRS = ("contraction", "products", "structured")
 def beside_neural_tangents(name: str, examples: int, outputs: int, required: float) -> None:
     """Seconds of the full kernel in turns, against the best method of neural-tangents whose kernel is right."""
     params, x = draw(name, outputs, examples)
-    f = FUNCTIONS[name]
-    expected = empirical.ntk(f, *draw(name, outputs, examples), method="jacobian")
+    f, arrays = FUNCTIONS[name], jax.tree.map(jnp.asarray, (params, x))
+    expected = empirical.ntk(f, *arrays, method="jacobian")
     theirs: dict[str, list[float]] = {}
     failed: dict[str, str] = {}
     ours = []
@@ -48,7 +50,7 @@ def beside_neural_tangents(name: str, examples: int, outputs: int, required: flo
                 elif turn:
                     theirs.setdefault(method, []).append(answer["seconds"])
             begin = time.perf_counter()
-            found = empirical.ntk(f, params, x)
+            found = empirical.ntk(f, *arrays)
             if turn:
                 ours.append(time.perf_counter() - begin)
     medians = {method: statistics.median(s) for method, s in theirs.items()}

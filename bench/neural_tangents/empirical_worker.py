@@ -40,9 +40,10 @@ def main():
         if (name, method) not in kernels:
             how = {"trace_axes": (), "vmap_axes": 0, "implementation": METHODS[method]}
             kernels[name, method] = jax.jit(nt.empirical_ntk_fn(FUNCTIONS[name], **how), static_argnums=1)
+        params, x = jax.tree.map(jax.numpy.asarray, (request["params"], request["x"]))
         try:
             begin = time.perf_counter()
-            found = np.asarray(kernels[name, method](request["x"], None, request["params"]))
+            found = np.asarray(kernels[name, method](x, None, params))
             answer = {"seconds": time.perf_counter() - begin, "ntk": found}
         except Exception as error:  # a method that does not work is an answer
             answer = {"error": f"{type(error).__name__}: {str(error)[:200]}"}

@@ -89,7 +89,24 @@ def trace(f: Callable, parameters: list[Any], frozen: list[Any], inputs: list[An
         numbers += [_new(program, next(variables).aval, kind) for _ in arrays]
     arguments = [*program.parameters, *program.frozen, *program.inputs]
     program.outputs = _inline(program, closed.jaxpr, closed.consts, arguments)
+    _spread_late(program)
     return program
+
+
+def _spread_late(program: Program) -> None:
+    """Count broadcasts of parameters among the steps on inputs, where only such take them: what is perturbed is then small."""
+    takers: dict[int, set[Kind]] = {}
+    for step in program.steps:
+        for i in step.inputs:
+            takers.setdefault(i, set()).add(step.kind)
+    for k, step in enumerate(program.steps):
+        grows = (
+            program.avals[step.outputs[0]].size > program.avals[step.inputs[0]].size if step.inputs else False
+        )
+        late = step.name == "broadcast_in_dim" and grows and takers.get(step.outputs[0]) == {Kind.INPUTS}
+        if step.kind is Kind.PARAMETERS and late:
+            program.steps[k] = dataclasses.replace(step, kind=Kind.INPUTS)
+            program.kinds[step.outputs[0]] = Kind.INPUTS
 
 
 def _new(program: Program, aval: Any, kind: Kind) -> int:

@@ -42,14 +42,6 @@ class Site(abc.ABC):
         """The number of what the value is multiplied with, where the Jacobian takes that."""
 
 
-class Explicit(Site):
-    """A site whose Jacobian is formed at once."""
-
-    @abc.abstractmethod
-    def jacobian(self, h: Array | None, delta: Array) -> Array:
-        """In the shape of the value, for one cotangent."""
-
-
 class Bilinear(Site):
     """A product with a weight matrix, (m, n), in which the Jacobian is Σ_s h[s] ⊗ δ[s] over positions s."""
 
@@ -161,36 +153,7 @@ class Convolution(Bilinear):
         return shaped.transpose(*(order.index(k) for k in range(len(order))))
 
 
-# Explicit ---------------------------------------------------------------------------------------------------------------
-
-
-@dataclasses.dataclass(frozen=True)
-class Elementwise(Explicit):
-    """A sum, difference or product with a value that may have been broadcast.
-
-    Attributes:
-        axes: For every dimension of the value, that of the step's output.
-    """
-
-    axes: Shape
-
-    @property
-    def other(self) -> int | None:
-        return self.step.inputs[1 - self.operand] if self.step.name == "mul" else None
-
-    def jacobian(self, h: Array | None, delta: Array) -> Array:
-        if h is not None:
-            delta = delta * h
-        elif self.step.name == "sub" and self.operand == 1:
-            delta = -delta
-        spread = [k for k in range(delta.ndim) if k not in self.axes]
-        spread += [
-            a for a, size in zip(self.axes, self.shape, strict=True) if size == 1 and delta.shape[a] > 1
-        ]
-        return jnp.sum(delta, axis=tuple(spread)).reshape(self.shape)
-
-
-class Other(Explicit):
+class Other(Site):
     """Any other step: the value itself is perturbed, so its cotangents are the Jacobian."""
 
     on_output = False
@@ -198,9 +161,6 @@ class Other(Explicit):
     @property
     def other(self) -> int | None:
         return None
-
-    def jacobian(self, h: Array | None, delta: Array) -> Array:
-        return delta
 
 
 # Finding them -----------------------------------------------------------------------------------------------------------
@@ -224,13 +184,6 @@ def _site(program: Program, step: Step, operand: int, *, alone: bool) -> Site:
         return Product(step, operand, number, shape, out)
     if alone and _is_convolution(step, operand):
         return Convolution(step, operand, number, shape, out)
-    if alone and step.name in ("add", "add_any", "sub", "mul") and shape == out:
-        source = program.maker(number)
-        if source is not None and source.name == "broadcast_in_dim":
-            inner = source.inputs[0]
-            axes = tuple(source.options["broadcast_dimensions"])
-            return Elementwise(step, operand, inner, program.avals[inner].shape, out, axes)
-        return Elementwise(step, operand, number, shape, out, tuple(range(len(shape))))
     return Other(step, operand, number, shape, shape)
 
 

@@ -11,7 +11,7 @@ from jaxtyping import Array, Float
 from ntkit.errors import InputError
 from ntkit.finite.empirical.contract import Form, jacobian_is_cheaper
 from ntkit.finite.empirical.program import Kind, Program, evaluate, trace
-from ntkit.finite.empirical.sites import Bilinear, Explicit, Site, find_sites
+from ntkit.finite.empirical.sites import Bilinear, Site, find_sites
 from ntkit.finite.empirical.views import Views
 from ntkit.finite.functions import Batch, Call, Problem, Shapes, Weights, shapes_of, structs
 
@@ -185,9 +185,8 @@ def _multiplied(h: Float[Array, "s m"], delta: Float[Array, "c s n"]) -> Float[A
 
 def _jacobian(site: Site, other: Array | None, cotangents: Array) -> Array:
     """(O, *shape of the value)."""
-    if isinstance(site, Explicit):
-        return jax.vmap(lambda c: site.jacobian(other, c))(cotangents)
-    assert isinstance(site, Bilinear)
+    if not isinstance(site, Bilinear):
+        return cotangents
     assert other is not None
     matrices = _multiplied(site.rows(other), jax.vmap(site.columns)(cotangents))
     return jax.vmap(lambda m: site.weights(m.reshape(site.matrix_shape)))(matrices)

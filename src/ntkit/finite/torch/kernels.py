@@ -124,7 +124,7 @@ def _structured(model: nn.Module, x: Tensor, basis: Tensor) -> Parts:
     """By rules of modules where these give the whole Jacobian, as they do of the first example; the rest by `torch.func`."""
     first = _first_gradient(model, x, basis)
     ruled: list[nn.Parameter] = []
-    for parameter, part in Recorded(model, x[:1], basis).parts():
+    for parameter, part in Recorded(model, x[:1], basis.sum(0, keepdim=True)).parts():
         # A parameter of several modules, or used elsewhere too, is none of these.
         if parameter not in set(ruled) and _agrees(part, first[parameter]):
             ruled.append(parameter)
