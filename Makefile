@@ -10,6 +10,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STUDY ?= study-digits
+# PyTorch comes by itself and first, in the version whose build for the CPU is small.
+TORCH ?= ==2.13.0
 BENCHES := $(filter-out bench/record.py,$(wildcard bench/*.py))
 
 .PHONY: study test slow bench lint format types docs setup browser clean
@@ -58,6 +60,7 @@ clean:
 
 .venv/installed-test: .venv/installed
 	@echo 'Installing what the tests need ...'
+	@$(BIN)/python -m pip install --quiet 'torch$(TORCH)'
 	@$(BIN)/python -m pip install --quiet --editable '.[test]'
 	@touch $@
 

@@ -83,6 +83,7 @@ def train(
     record: Sequence[int] | None = None,
     kernel: Callable | None = None,
     kernels_at: Sequence[int] = (),
+    advance: Callable[[int], object] | None = None,
 ) -> History:
     """Train f(params, x) by gradient descent; the same for a network, its linearisation and its Taylor polynomials.
 
@@ -106,6 +107,7 @@ def train(
         record: At which steps, from 0; None for about 36, evenly on a logarithmic scale.
         kernel: (params, x) → an array, such as the empirical kernel; it is recorded at `kernels_at`.
         kernels_at: At which steps.
+        advance: Told, now and then, how many steps were just taken; for bars of progress.
 
     Raises:
         InputError: An option or the data are not usable.
@@ -132,7 +134,8 @@ def train(
         recorded = _record_steps(steps, record)
         shots = sorted({_step(s, steps, "kernels_at") for s in kernels_at}) if kernel is not None else []
         order = _order(problem.sizes[0], batch_size, steps, seed)
-        return _followed(descent, params, factors, data, order, seen, recorded, kernel, shots)
+        go_on = _Stops(recorded, shots, kernel, advance)
+        return _followed(descent, params, factors, data, order, seen, go_on)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,6 +147,16 @@ class _Descent:
     loss: Callable
 
 
+@dataclasses.dataclass(frozen=True)
+class _Stops:
+    """Where training stops for a look."""
+
+    recorded: np.ndarray
+    shots: list[int]
+    kernel: Callable | None
+    advance: Callable | None
+
+
 def _followed(
     descent: _Descent,
     params: Any,
@@ -151,16 +164,17 @@ def _followed(
     data: tuple,
     order: np.ndarray | None,
     seen: dict[str, Any],
-    recorded: np.ndarray,
-    kernel: Callable | None,
-    shots: list[int],
+    stops: "_Stops",
 ) -> History:
     """Train from record to record and from snapshot to snapshot."""
+    recorded, shots, kernel = stops.recorded, stops.shots, stops.kernel
     start, state, at = params, descent.optimiser.init(params), 0
     losses, moved, kernels = [], [], []
     outputs: dict[str, list[np.ndarray]] = {name: [] for name in seen}
     for stop in sorted({*recorded.tolist(), *shots}):
         params, state = _descend(descent, params, state, factors, data, at, stop, order)
+        if stops.advance is not None and stop > at:
+            stops.advance(stop - at)
         at = stop
         if stop in shots and kernel is not None:
             kernels.append(np.asarray(kernel(params, data[0])))
