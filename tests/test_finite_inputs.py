@@ -44,7 +44,7 @@ def line(p, x):
         ),
         (lambda p, x: line(p, x)[: int(x[0, 0])], W, X, "decides in Python on a value that JAX traces"),
         (lambda p, x: jnp.ones((len(x), 2)) * p["w"][0], W, X, "do not depend on its inputs"),
-        (lambda p, x: line(p, x) / 0, W, X, "outputs of the first example are not finite"),
+        (lambda p, x: line(p, x) / 0, W, X, "outputs of the first examples are not finite"),
         (line, W, X[:0], "x1 must hold arrays with the examples first, and at least one"),
         (line, W, np.array(["a"]), "x1 must hold real numbers"),
         (line, W, np.full((3, 4), np.nan), "x1 holds numbers that are not finite"),
@@ -73,6 +73,13 @@ def test_refused(f, params, x, message):
 def test_options(options, message):
     with pytest.raises(InputError, match=message):
         empirical.ntk(line, W, X, **options)
+
+
+def test_outputs_that_cancel_are_no_sign_of_a_batch():
+    """Rounding of what they are the difference of is large beside them."""
+    w = {"w": np.full((4, 2), 1e3, np.float32)}
+    x = np.array([[1, 2, -3, 1e-4], [2, -1, -1, 1], [3, -2, -1, 0]], np.float32)
+    assert empirical.ntk(line, w, x).shape == (3, 3, 2, 2)
 
 
 def root(p, x):
