@@ -104,6 +104,25 @@ def test_inputs_may_be_trees():
     close(found, explicit(f, params, X1))
 
 
+def test_lists_of_numbers_are_arrays():
+    params, f = FUNCTIONS["tied"]
+    np.testing.assert_array_equal(empirical.ntk(f, params, X1.tolist()), empirical.ntk(f, params, X1))
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_inside_of_transformations(method: str):
+    params, f = FUNCTIONS["tied"]
+
+    def total(scale, x):
+        k = empirical.ntk(f, {"w": scale * params["w"]}, x, X2, form="trace", method=method)
+        return jnp.sum(jnp.sin(k))
+
+    with jax.enable_x64(True):
+        one, two = (float(total(1 + step, X1)) for step in (1e-5, -1e-5))
+        slope = float(jax.jit(jax.grad(total))(1.0, X1))
+    assert slope == pytest.approx((one - two) / 2e-5, rel=1e-6)
+
+
 def test_tokens():
     tokens = np.random.default_rng(0).integers(0, 7, size=(4, 3))
     table = {"e": np.random.default_rng(1).normal(size=(7, 2))}

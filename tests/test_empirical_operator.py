@@ -23,6 +23,7 @@ def test_products(batch: int | None):
     v = np.random.default_rng(1).normal(size=66)
     assert operator.shape == (66, 66)
     assert isinstance(operator(v), np.ndarray)
+    np.testing.assert_array_equal(operator @ v, operator(v))
     np.testing.assert_allclose(operator(v), K @ v, rtol=1e-11, atol=1e-11)
 
 

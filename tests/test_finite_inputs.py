@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import ntkit as nk
 from ntkit.errors import InputError, NumericalError
 from ntkit.finite import empirical
 
@@ -20,6 +21,8 @@ def line(p, x):
     ("f", "params", "x", "message"),
     [
         (3, W, X, "f must be a function"),
+        (nk.Dense(3), W, X, "found Dense; of a network of layers it is net.apply"),
+        (line, W, X[0], r"the function fails on 2 examples, shaped \(2,\)"),
         (line, {"w": np.ones((4, 2), int)}, X, r"params\['w'\] is an array of int64"),
         (line, {"w": np.ones((4, 2), complex)}, X, r"params\['w'\] is an array of complex128"),
         (line, {**W, "name": True}, X, r"params\['name'\] is bool True"),
@@ -48,7 +51,7 @@ def line(p, x):
         (line, W, X[:0], "x1 must hold arrays with the examples first, and at least one"),
         (line, W, np.array(["a"]), "x1 must hold real numbers"),
         (line, W, np.full((3, 4), np.nan), "x1 holds numbers that are not finite"),
-        (line, W, [], "x1 is empty"),
+        (line, W, (), "x1 is empty"),
         (lambda p, x: line(p, x[0]), W, (X, X[:2]), "differ in their number of examples"),
     ],
 )

@@ -148,6 +148,7 @@ GOOD = {"steps": 3, "learning_rate": 0.1}
             "kernels_at must hold steps between 0 and 3",
         ),
         ({**GOOD, "watch": {"train": X}}, "the name 'train' is that of the training examples"),
+        ({**GOOD, "y": Y[:, 0]}, r"the outputs are shaped \(6, 2\) and the targets \(6,\)"),
         ({**GOOD, "y": Y[:2]}, "y must hold the targets of 6 examples"),
     ],
 )

@@ -123,7 +123,8 @@ def prepare(f: Callable, params: Any, x1: Any, x2: Any = None, rates: Any = None
         InputError: Parameters, inputs, rates or outputs are not what a tangent kernel can be taken of; the message says why.
     """
     if not callable(f):
-        raise InputError(f"f must be a function f(params, x), found {type(f).__name__}")
+        hint = "; of a network of layers it is net.apply" if hasattr(f, "apply") else ""
+        raise InputError(f"f must be a function f(params, x), found {type(f).__name__}{hint}")
     leaves, tree, names = _parameters(params)
     # Half precision is raised to single; numbers of Python follow the arrays.
     double = any(getattr(leaf, "dtype", None) == np.float64 for leaf in leaves)
@@ -164,7 +165,7 @@ def _parameters(params: Any) -> tuple[list[Any], Any, list[str]]:
     found, tree = jax.tree.flatten_with_path(params)
     names = ["params" + jax.tree_util.keystr(path) for path, _ in found]
     for name, (_, leaf) in zip(names, found, strict=True):
-        kind = getattr(leaf, "dtype", np.asarray(leaf).dtype)
+        kind = leaf.dtype if hasattr(leaf, "dtype") else np.asarray(leaf).dtype
         if not jnp.issubdtype(kind, jnp.floating):
             raise InputError(
                 f"{name} is {_what(leaf, kind)}: a tangent kernel takes derivatives in real numbers. Leave it out of params, "
@@ -198,7 +199,8 @@ def _rates(rates: Any, leaves: list[Any], tree: Any, names: list[str]) -> list[A
 
 
 def _batch(x: Any, name: str, dtype: np.dtype) -> tuple[Batch, Any]:
-    leaves, tree = jax.tree.flatten(x)
+    # A list is an array to be; trees are tuples and dictionaries.
+    leaves, tree = jax.tree.flatten(np.asarray(x) if isinstance(x, list) else x)
     if not leaves:
         raise InputError(f"{name} is empty")
     found = []
@@ -213,7 +215,7 @@ def _batch(x: Any, name: str, dtype: np.dtype) -> tuple[Batch, Any]:
         if jnp.issubdtype(array.dtype, jnp.floating):
             if not isinstance(array, jax.core.Tracer) and not np.isfinite(array).all():
                 raise InputError(f"{name} holds numbers that are not finite")
-            array = np.asarray(array, dtype)
+            array = array.astype(dtype) if traced(array) else np.asarray(array, dtype)
         found.append(array)
     if len({len(a) for a in found}) > 1:
         raise InputError(
@@ -239,6 +241,9 @@ def _outputs(call: Call, trained: Shapes, frozen: Shapes, batch: Shapes) -> int:
             y = jax.eval_shape(call.answer, structs(trained), structs(frozen), structs(batch, n))
         except (jax.errors.ConcretizationTypeError, jax.errors.TracerIntegerConversionError) as error:
             raise InputError(f"{_CONTROL}. JAX says: {str(error).splitlines()[0]}") from None
+        except (TypeError, ValueError) as error:
+            shape = ", ".join(str((n, *s[1:])) for s, _ in batch)
+            raise InputError(f"the function fails on {n} examples, shaped {shape}: {error}") from error
         if isinstance(y, (tuple, list, dict)) or not hasattr(y, "shape"):
             raise InputError(
                 f"the function returns {type(y).__name__}: return the outputs alone, one array with the examples first (state, "

@@ -45,6 +45,10 @@ def squared(y: Array, target: Array) -> Array:
         >>> float(squared(np.array([[1.0], [3.0]]), np.array([[0.0], [0.0]])))
         2.5
     """
+    if np.shape(y) != np.shape(target):
+        raise InputError(
+            f"the outputs are shaped {np.shape(y)} and the targets {np.shape(target)}: both must be alike"
+        )
     return jnp.sum((y - target) ** 2) / (2 * len(y))
 
 

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ntkit.arrays import traced
 from ntkit.errors import InputError, NumericalError
 from ntkit.finite.empirical import choice, jacobian, products, structured
 from ntkit.finite.empirical.contract import Form, factors, jacobians
@@ -29,7 +30,7 @@ def ntk(
     method: str = "auto",
     rates: Any = None,
     memory: int = MEMORY,
-) -> np.ndarray:
+) -> Any:
     """The empirical tangent kernel of any function, Θ[i, j, a, b] = Σ_θ rate_θ · ∂f_a(x_i)/∂θ · ∂f_b(x_j)/∂θ.
 
     Args:
@@ -50,7 +51,8 @@ def ntk(
         memory: Bytes that one block of examples may take.
 
     Returns:
-        The kernel, in the parameters' precision (half precision is raised to float32).
+        The kernel, in the parameters' precision (half precision is raised to float32). Inside of a JAX transformation it is
+        computed in one block, and can be differentiated.
 
     Raises:
         InputError: The function or what it is given is not usable, or an example takes more than `memory`.
@@ -74,10 +76,11 @@ def ntk(
         method = choice.checked(method)
         if method == "auto":
             method = choice.recommend(problem, kind, memory).method
-        if method == "products":
-            k = _in_blocks(problem, _ByProducts(problem, kind), memory)
-        else:
-            k = _in_blocks(problem, _BySides(problem, kind, method), memory)
+        by: Any = _ByProducts(problem, kind) if method == "products" else _BySides(problem, kind, method)
+        if traced(problem.weights, problem.x1, problem.x2):
+            rows = by.prepare(problem.x1)
+            return by.kernel(rows, rows if problem.x2 is None else by.prepare(problem.x2))
+        k = _in_blocks(problem, by, memory)
     _check_finite(problem, k)
     return k
 

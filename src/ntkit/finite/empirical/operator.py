@@ -88,6 +88,8 @@ class NTKOperator:
             found = _product(p.call, p.weights, p.x1, jnp.asarray(v, self.dtype), self._batch)
         return found if traced(found) else np.asarray(found)
 
+    __matmul__ = __call__
+
     def top_eigenvalues(self, k: int = 1, *, key: PRNGKeyArray, steps: int | None = None) -> Eigenvalues:
         """The k largest eigenvalues, by Lanczos' method with full orthogonalisation.
 
