@@ -94,6 +94,7 @@ FUNCTIONS: dict[str, tuple[Any, Callable]] = {
         lambda p, x: jnp.einsum("nd,dko->nko", x, jnp.sin(p["w"])).reshape(len(x), -1),
     ),
     "attention": ({"q": weights(5, 4), "k": weights(5, 4), "v": weights(5, 3)}, attention),
+    "a parameter that is not used": ({"w": weights(5, 2), "v": weights(3)}, lambda p, x: jnp.sin(x @ p["w"])),
     "one output": ({"w": weights(5)}, lambda p, x: jnp.sin(x @ p["w"])),
     "numbers": ({"a": np.float64(0.3), "b": np.float64(1.2)}, lambda p, x: p["a"] * x + p["b"]),
     "gather": (

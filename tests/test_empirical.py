@@ -123,6 +123,27 @@ def test_inside_of_transformations(method: str):
     assert slope == pytest.approx((one - two) / 2e-5, rel=1e-6)
 
 
+def test_a_kernel_function(tmp_path):
+    params, f = FUNCTIONS["layer norm"]
+    k, x = empirical.kernel_fn(f, params), np.random.default_rng(3).normal(size=(40, 5))
+    assert isinstance(k, nk.KernelFn)
+    whole = k(x)
+    close(whole.ntk, empirical.ntk(f, params, x, form="trace"))
+    close(whole.nngp, empirical.nngp(f, params, x))
+    for one, all_ in zip(k.diag(x), whole, strict=True):
+        close(one, np.diagonal(all_))
+    tiled = nk.gram.compute(k, x, tile=16, out=tmp_path / "k")
+    close(tiled.ntk, whole.ntk)
+    others = [
+        empirical.kernel_fn(f, {**params, "b": params["b"] + 1}),
+        empirical.kernel_fn(FUNCTIONS["tied"][1], params),
+        empirical.kernel_fn(f, params, form="sum_of_logits"),
+        empirical.kernel_fn(f, params, rates={"w": 1.0, "s": 2.0, "b": 1.0}),
+    ]
+    assert len({k.fingerprint, *(o.fingerprint for o in others)}) == 5
+    assert empirical.kernel_fn(f, dict(params)).fingerprint == k.fingerprint
+
+
 def test_tokens():
     tokens = np.random.default_rng(0).integers(0, 7, size=(4, 3))
     table = {"e": np.random.default_rng(1).normal(size=(7, 2))}
@@ -232,6 +253,10 @@ def test_optimiser_kernels():
     for form in FORMS[:3]:
         close(empirical.sign_descent_kernel(f, params, X1, X2, form=form), in_form(signed, form))
     close(empirical.sign_descent_kernel(f, params, X1), np.einsum("iap,jbp->ijab", j1, np.sign(j1)))
+    with pytest.raises(InputError, match="is not symmetric"):
+        nk.predict.kernel_regression(
+            in_form(np.einsum("iap,jbp->ijab", j1, np.sign(j1)), "trace"), np.ones((4, 1))
+        )
     second = jax.tree.map(lambda p: np.square(p) + 0.1, params)
     rates = empirical.adam_rates(second, 5)
     by_hand = jax.tree.map(lambda v: 1 / (np.sqrt(v / (1 - 0.999**5)) + 1e-8), second)

@@ -47,6 +47,7 @@ def line(p, x):
         ),
         (lambda p, x: line(p, x)[: int(x[0, 0])], W, X, "decides in Python on a value that JAX traces"),
         (lambda p, x: jnp.ones((len(x), 2)) * p["w"][0], W, X, "do not depend on its inputs"),
+        (lambda p, x: x, W, X, "do not depend on the parameters that are trained"),
         (lambda p, x: line(p, x) / 0, W, X, "outputs of the first examples are not finite"),
         (line, W, X[:0], "x1 must hold arrays with the examples first, and at least one"),
         (line, W, np.array(["a"]), "x1 must hold real numbers"),

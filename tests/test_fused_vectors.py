@@ -5,11 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-import threadpoolctl
 
 import ntkit as nk
-from ntkit.engines.fused import products, tile
-from ntkit.engines.fused.blas import one_blas_thread
+from ntkit.engines.fused import blas, products, tile
 from ntkit.errors import InputError
 
 HIDDEN = nk.Dense(8, w_std=1.3, b_std=0.3, w_lr=0.7, b_lr=1.2) >> nk.Relu() >> nk.Dense(8) >> nk.Abs()
@@ -72,30 +70,40 @@ def test_a_row_with_itself_is_exact():
     np.testing.assert_array_equal(k[:9, :9], k[9:, :9])
 
 
-def blas_threads() -> set[int]:
-    """As a thread sees it that is new, as those of the engine are."""
+def blas_threads() -> int:
+    """Of NumPy's library, as a new thread sees it, as those of the engine are."""
     with ThreadPoolExecutor(1) as pool:
-        return pool.submit(_blas_threads).result()
-
-
-def _blas_threads() -> set[int]:
-    return {found["num_threads"] for found in threadpoolctl.threadpool_info() if found["user_api"] == "blas"}
+        return pool.submit(lambda: blas._library().num_threads).result()
 
 
 def test_threads_of_blas_come_back():
-    before, inside, leave = blas_threads(), threading.Event(), threading.Event()
+    before = blas_threads()
 
-    def stay() -> None:
-        with one_blas_thread():
+    def stay(inside: threading.Event, leave: threading.Event) -> None:
+        with blas.one_blas_thread():
             inside.set()
             leave.wait(60)
 
-    other = threading.Thread(target=stay)
-    other.start()
-    assert inside.wait(60)
-    with pytest.raises(ZeroDivisionError), one_blas_thread():
+    for first in (0, 1):  # who leaves first
+        events = [(threading.Event(), threading.Event()) for _ in range(2)]
+        with ThreadPoolExecutor(2) as pool:
+            jobs = [pool.submit(stay, *pair) for pair in events]
+            assert all(inside.wait(60) for inside, _ in events)
+            assert blas_threads() == 1
+            for k in (first, 1 - first):
+                events[k][1].set()
+                jobs[k].result()
+                assert blas_threads() == (1 if k == first else before)
+
+
+def test_threads_of_blas_come_back_after_an_error():
+    before = blas_threads()
+    with pytest.raises(ZeroDivisionError), blas.one_blas_thread():
         _ = 1 / 0
-    assert blas_threads() == {1}
-    leave.set()
-    other.join()
     assert blas_threads() == before
+
+
+def test_without_a_library_whose_threads_can_be_set(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(blas, "_library", lambda: None)
+    x = rows(5, products.LONG, "plain")
+    close(nk.kernel(NET, x, engine="fused"), x, None, np.float64)

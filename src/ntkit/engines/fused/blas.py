@@ -9,26 +9,41 @@ from typing import Any
 import threadpoolctl
 
 _lock = threading.Lock()
-_inside: list[Any] = []  # the limits that hold, one for all that are inside
+_inside: list[int] = []  # for everyone inside, how many threads NumPy's library had before the first came
 
 
 @functools.cache
-def _libraries() -> threadpoolctl.ThreadpoolController:
-    """Those of this process: looking for them takes some milliseconds."""
-    return threadpoolctl.ThreadpoolController().select(user_api="blas")
+def _library() -> Any:
+    """NumPy's, if it is one whose threads can be set; looking for it takes some milliseconds."""
+    found = threadpoolctl.ThreadpoolController().select(user_api="blas").lib_controllers
+    own = [library for library in found if "numpy" in library.filepath]
+    return (own or found or [None])[0]
+
+
+def _set(threads: int) -> None:
+    library = _library()
+    # Newer versions of threadpoolctl let one thread alone set the number until it gives that up.
+    release = getattr(library, "clear_controlling_thread", None)
+    if release is not None:
+        release(force=True)
+    library.set_num_threads(threads)
+    if release is not None:
+        release(force=True)
 
 
 @contextlib.contextmanager
 def one_blas_thread() -> Iterator[None]:
     """Limit BLAS to the thread that calls it, for all threads of the process, until the last one leaves."""
+    if _library() is None:
+        yield
+        return
     with _lock:
-        if not _inside:
-            _inside.append(_libraries().limit(limits=1))
-        _inside.append(None)
+        _inside.append(_inside[0] if _inside else _library().num_threads)
+        _set(1)
     try:
         yield
     finally:
         with _lock:
-            _inside.pop()
-            if len(_inside) == 1:
-                _inside.pop().restore_original_limits()
+            before = _inside.pop()
+            if not _inside:
+                _set(before)

@@ -1,6 +1,7 @@
 """The empirical tangent kernel of any function of parameters and inputs."""
 
 from ntkit.finite.empirical.choice import Choice
+from ntkit.finite.empirical.kernel_function import kernel_fn
 from ntkit.finite.empirical.kernels import explain, nngp, ntk, ntk_by_layer
 from ntkit.finite.empirical.operator import Eigenvalues, Estimate, NTKOperator
 from ntkit.finite.empirical.optimisers import adam_rates, sign_descent_kernel
@@ -13,6 +14,7 @@ __all__ = [
     "NTKOperator",
     "adam_rates",
     "explain",
+    "kernel_fn",
     "nngp",
     "ntk",
     "ntk_by_layer",

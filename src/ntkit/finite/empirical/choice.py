@@ -12,8 +12,9 @@ from ntkit.finite.functions import Problem
 
 METHODS = ("jacobian", "products", "structured")
 
-# Multiplications a second, of 2 cores: of products of large matrices, and of passes through a network under `vmap`.
-_CONTRACTIONS, _PASSES = 1e11, 2e10
+# Measured on two cores: multiplications a second of products of large matrices and of passes through a network under
+# `vmap`, and how many numbers of weight gradients are written in a second.
+_CONTRACTIONS, _PASSES, _GRADIENTS = 1e11, 2e10, 1e8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,8 +100,9 @@ def _seconds(problem: Problem, s: Structure, form: Form, method: str) -> float:
     if method == "products":
         return n2 * cotangents * (3 + 2 * n1) * forward / _PASSES
     if method == "jacobian":
-        # Backward through activations and weights: as a rule, twice the forward pass, and every weight gradient is written.
-        return n * cotangents * (2 * forward + 4 * weights) / _PASSES + pairs * each * weights / _CONTRACTIONS
+        # Backward through activations and weights: as a rule, twice the forward pass.
+        each_example = 2 * forward / _PASSES + weights / _GRADIENTS
+        return n * cotangents * each_example + pairs * each * weights / _CONTRACTIONS
     contracted = 0.0
     for k, leaf in enumerate(s.leaves):
         size = math.prod(p.weights.trained[k].shape)

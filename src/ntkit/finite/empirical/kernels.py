@@ -284,16 +284,17 @@ _factors = jax.jit(structured.side, static_argnames="s")
 @functools.partial(jax.jit, static_argnames=("form", "outputs", "apart"))
 def _contract(one: Any, two: Any, rates: list[Array], *, form: Form, outputs: int, apart: bool) -> Array:
     """The sum over parameters, or (parameters, …)."""
-    parts = []
-    for k, rate in enumerate(rates):
-        if k not in one:
-            continue
+    parts = {}
+    for k in one:
         if isinstance(one[k], tuple):
-            part = factors(form, one[k], two[k]) * rate.reshape(())
+            part = factors(form, one[k], two[k]) * rates[k].reshape(())
         else:
-            part = jacobians(form, one[k] * rate.reshape(-1), two[k])
-        parts.append(form.finished(part, outputs))
-    return jnp.stack(parts) if apart else functools.reduce(jnp.add, parts)
+            part = jacobians(form, one[k] * rates[k].reshape(-1), two[k])
+        parts[k] = form.finished(part, outputs)
+    if not apart:
+        return functools.reduce(jnp.add, parts.values())
+    nothing = jnp.zeros_like(next(iter(parts.values())))  # of a parameter that nothing depends on
+    return jnp.stack([parts.get(k, nothing) for k in range(len(rates))])
 
 
 @functools.partial(jax.jit, static_argnames=("call", "form", "outputs"))

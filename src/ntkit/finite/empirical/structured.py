@@ -82,6 +82,8 @@ def _structure(
     views, sites = Views(program), find_sites(program)
     if program.kinds[program.outputs[0]] is not Kind.INPUTS:
         raise InputError("the outputs of the function do not depend on its inputs")
+    if not sites:
+        raise InputError("the outputs of the function do not depend on the parameters that are trained")
     leaves = [_leaf(k, views, sites, sizes, form) if one else Leaf((), True) for k, one in enumerate(scalar)]
     return Structure(program, views, sites, leaves)
 
