@@ -1,5 +1,6 @@
 """What every test runs under: annotations checked at run time, deterministic property tests."""
 
+import gc
 import os
 from collections.abc import Iterator
 
@@ -17,7 +18,7 @@ if os.environ.get("NTKIT_CHECK_TYPES") != "0":
     install_import_hook([f"ntkit.{part}" for part in INSIDE], "checked.annotations")
 
 
-PROGRAMS = 150  # tests after which the programs that they have compiled are dropped
+PROGRAMS = 100  # tests after which the programs that they have compiled are dropped
 
 
 @pytest.fixture(autouse=True)
@@ -28,6 +29,7 @@ def programs_are_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
     done[0] += 1
     if request.node.get_closest_marker("slow") or done[0] % PROGRAMS == 0:
         jax.clear_caches()
+        gc.collect()
 
 
 _DONE = pytest.StashKey[list[int]]()

@@ -174,13 +174,12 @@ def test_the_oracle(name: str):
     x1, x2 = arrays[f"{name}_x1"], arrays[f"{name}_x2"]
     for method in METHODS:
         for form, key in (("full", "ntk_full"), ("trace", "ntk_trace_mean"), ("diagonal", "ntk_diagonal")):
+            if method != "structured" and form != "full":
+                continue
             found = empirical.ntk(net.apply, tuple(params), x1, x2, form=form, method=method)
             close(found, arrays[f"{name}_{key}"], 1e-12)
-            close(
-                empirical.ntk(net.apply, tuple(params), x1, form=form, method=method),
-                arrays[f"{name}_{key}_self"],
-                1e-12,
-            )
+            found = empirical.ntk(net.apply, tuple(params), x1, form=form, method=method)
+            close(found, arrays[f"{name}_{key}_self"], 1e-12)
     operator = empirical.NTKOperator(net.apply, tuple(params), x1)
     given, wanted = arrays[f"{name}_ntk_vector_in"], arrays[f"{name}_ntk_vector_out"]
     close(operator(given.ravel()), wanted.ravel(), 1e-12)

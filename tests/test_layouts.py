@@ -148,7 +148,7 @@ def stacks(draw: st.DrawFn, dimensions: int) -> tuple[nk.Layer, tuple[int, ...]]
 
 
 FEW, MANY = {1: 4, 2: 3, 3: 2}, {1: 60, 2: 40, 3: 20}
-counts = [pytest.param(d, n, id=f"{d}-D") for d, n in FEW.items()]
+counts = [pytest.param(d, n, id=f"{d}-D", marks=[pytest.mark.slow] * (d != 2)) for d, n in FEW.items()]
 counts += [pytest.param(d, n, id=f"{d}-D-many", marks=pytest.mark.slow) for d, n in MANY.items()]
 
 

@@ -119,7 +119,7 @@ def check_against_references(name, grid):
         assert np.all(error <= 1e-6 * scale)
 
 
-@pytest.mark.parametrize("name", [*LOGISTIC, "elu"])
+@pytest.mark.parametrize("name", [*LOGISTIC, pytest.param("elu", marks=pytest.mark.slow)])
 def test_moments_on_a_small_grid(name):
     check_against_references(name, padded(SMALL_GRID[3:6]) if name == "elu" else SMALL_GRID)
 
@@ -228,7 +228,7 @@ def test_gap_of_near_duplicates(name):
         assert float(gap) == pytest.approx(value, rel=2e-2 if name in KINKED else 1e-5)
 
 
-@pytest.mark.parametrize("name", [*LOGISTIC, "elu", "custom_tanh"])
+@pytest.mark.parametrize("name", [*LOGISTIC, pytest.param("elu", marks=pytest.mark.slow), "custom_tanh"])
 def test_price(name):
     """The slope is the derivative of the dual in the covariance, also at correlation ±1."""
     f, pair = TABLE[name], normal(SMALL_GRID)

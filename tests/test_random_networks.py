@@ -60,6 +60,7 @@ def test_networks_of_vectors(case):
     check(case)
 
 
+@pytest.mark.slow
 @settings(max_examples=2, suppress_health_check=EVERYTHING)
 @given(allowed(GRIDS))
 def test_networks_of_grids(case):
