@@ -108,7 +108,7 @@ def train(
             for all.
         seed: Of these draws.
         watch: Other inputs whose outputs are recorded, by name.
-        record: At which steps, from 0; None for about 36, evenly on a logarithmic scale.
+        record: At which steps, from 0, and at the last; None for about 36, evenly on a logarithmic scale.
         kernel: (params, x) → an array, such as the empirical kernel; it is recorded at `kernels_at`.
         kernels_at: At which steps.
         advance: Told, now and then, how many steps were just taken; for bars of progress.

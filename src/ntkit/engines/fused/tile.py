@@ -25,10 +25,8 @@ from ntkit.tape import NotOnTape
 LANES = 32  # column images side by side
 VECTORS = 2048  # the same for vectors, whose images have one pixel
 BLOCK_BYTES = 2**19  # at most of vectors side by side: they stay in the L2 cache
-APART = {
-    "float32": 30.0,
-    "float64": 1e5,
-}  # how many times larger the norm of one example may be than that of another
+# How many times larger the norm of one example may be than that of another.
+APART = {"float32": 30.0, "float64": 1e5}
 
 Found = tuple[np.ndarray, np.ndarray | None, bool]
 

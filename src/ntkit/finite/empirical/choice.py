@@ -72,7 +72,10 @@ def bytes_per_example(problem: Problem, form: Form, method: str) -> int:
         return item * cotangents * (2 * weights + 2 * passing)
     if method == "products":
         return item * cotangents * (weights + 2 * passing)
-    return item * cotangents * (_kept(p, s) + 3 * passing)
+    pairs = max(
+        (sum(b.positions for b in s.bilinear(leaf)) ** 2 for leaf in s.leaves if not leaf.whole), default=1
+    )
+    return item * (cotangents * (_kept(p, s) + 3 * passing) + pairs * (p.sizes[0] + form.count(p.outputs)))
 
 
 def _kept(problem: Problem, s: Structure) -> int:

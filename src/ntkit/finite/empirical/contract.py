@@ -7,6 +7,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkit.errors import InputError
+
 _EXACT = jax.lax.Precision.HIGHEST
 
 
@@ -17,6 +19,18 @@ class Form(enum.Enum):
     TRACE = "trace"  # the mean over outputs of a = b, (n1, n2)
     DIAGONAL = "diagonal"  # a = b, (n1, n2, O)
     SUM_OF_LOGITS = "sum_of_logits"  # the sum over a and b, by O, (n1, n2)
+
+    @classmethod
+    def named(cls, name: Any) -> "Form":
+        """The form of this name.
+
+        Raises:
+            InputError: There is none.
+        """
+        names = [form.value for form in cls]
+        if name not in names:
+            raise InputError(f"form must be one of {', '.join(names)}; found {name!r}")
+        return cls(name)
 
     @property
     def pairs(self) -> str:
@@ -52,7 +66,13 @@ def factors(form: Form, one: tuple[Array, Array], two: tuple[Array, Array]) -> A
     if h1.shape[1] == h2.shape[1] == 1:
         d = jnp.einsum(f"i{a}n,j{b}n->ij{ab}", d1[:, :, 0], d2[:, :, 0], precision=_EXACT)
         return h[:, :, 0, 0].reshape(*h.shape[:2], *(1 for _ in ab)) * d
-    return jnp.einsum(f"ijst,i{a}sn,j{b}tn->ij{ab}", h, d1, d2, precision=_EXACT)
+
+    def of_row(row: tuple[Array, Array]) -> Array:
+        """With all columns: products of all pairs of positions are kept for one row at a time."""
+        d = jnp.einsum(f"{a}sn,j{b}tn->j{ab}st", row[1], d2, precision=_EXACT)
+        return jnp.einsum(f"jst,j{ab}st->j{ab}", row[0], d, precision=_EXACT)
+
+    return jax.lax.map(of_row, (h, d1))
 
 
 def jacobian_is_cheaper(positions: int, m: int, n: int, sizes: tuple[int, int, int], form: Form) -> bool:

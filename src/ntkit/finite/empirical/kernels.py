@@ -71,7 +71,7 @@ def ntk(
         Well-Founded Approximation to the Empirical Neural Tangent Kernel" (the sum of logits).
     """
     problem = prepare(f, params, x1, x2, rates)
-    kind = _form(form)
+    kind = Form.named(form)
     with jax.enable_x64(problem.dtype == np.float64):
         method = choice.checked(method)
         if method == "auto":
@@ -109,7 +109,7 @@ def ntk_by_layer(
     """
     problem = prepare(f, params, x1, x2, rates)
     with jax.enable_x64(problem.dtype == np.float64):
-        sides = _BySides(problem, _form(form), "structured", apart=True)
+        sides = _BySides(problem, Form.named(form), "structured", apart=True)
         k = _in_blocks(problem, sides, memory)
     _check_finite(problem, k)
     return dict(zip(problem.names, k, strict=True))
@@ -134,7 +134,7 @@ def explain(
     """
     problem = prepare(f, params, x1, x2, rates)
     with jax.enable_x64(problem.dtype == np.float64):
-        return choice.recommend(problem, _form(form), memory)
+        return choice.recommend(problem, Form.named(form), memory)
 
 
 def nngp(f: Callable, params: Any, x1: Any, x2: Any = None, *, form: str = "trace") -> np.ndarray:
@@ -145,7 +145,7 @@ def nngp(f: Callable, params: Any, x1: Any, x2: Any = None, *, form: str = "trac
         >>> nk.finite.empirical.nngp(lambda w, x: x @ w, np.eye(2), np.array([[1.0, 2.0]])).tolist()
         [[2.5]]
     """
-    problem, kind = prepare(f, params, x1, x2), _form(form)
+    problem, kind = prepare(f, params, x1, x2), Form.named(form)
     with jax.enable_x64(problem.dtype == np.float64):
         batches = [problem.x1] if problem.x2 is None else [problem.x1, problem.x2]
         y = [
@@ -154,13 +154,6 @@ def nngp(f: Callable, params: Any, x1: Any, x2: Any = None, *, form: str = "trac
         ]
         k = kind.finished(jacobians(kind, y[0][:, :, None], y[-1][:, :, None]), problem.outputs)
     return np.asarray(k)
-
-
-def _form(form: str) -> Form:
-    names = [f.value for f in Form]
-    if form not in names:
-        raise InputError(f"form must be one of {', '.join(names)}; found {form!r}")
-    return Form(form)
 
 
 # Blocks -----------------------------------------------------------------------------------------------------------------
@@ -197,6 +190,8 @@ class _BySides:
 class _ByProducts:
     """Blocks of the kernel by products with vectors."""
 
+    apart = False  # parameters are not told apart
+
     def __init__(self, problem: Problem, form: Form):
         self.problem, self.form = problem, form
 
@@ -231,7 +226,7 @@ def _in_blocks(problem: Problem, by: Any, memory: int) -> np.ndarray:
             left = by.prepare(one.batch)
         right = left if symmetric and i == j else by.prepare(two.batch)
         k = np.asarray(by.kernel(left, right))
-        axis = 1 if getattr(by, "apart", False) else 0
+        axis = 1 if by.apart else 0
         result = _placed(result, k, one.place, two.place, problem, axis, symmetric and i != j)
     assert result is not None
     return result

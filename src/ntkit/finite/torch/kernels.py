@@ -49,7 +49,7 @@ def ntk(
         torch.Size([4, 4, 2, 2])
     """
     _check(model, x1, x2)
-    kind = _form(form)
+    kind = Form.named(form)
     if method not in METHODS:
         raise InputError(f"method must be one of {', '.join(METHODS)}; found {method!r}")
     with torch.no_grad():
@@ -71,13 +71,6 @@ def ntk(
         what = f"; {bad[0]} holds numbers that are not" if bad else ": it overflows, or a gradient does"
         raise NumericalError(f"the kernel is not finite{what}")
     return k / sizes[2] if kind is Form.TRACE else k
-
-
-def _form(form: str) -> Form:
-    names = [f.value for f in Form]
-    if form not in names:
-        raise InputError(f"form must be one of {', '.join(names)}; found {form!r}")
-    return Form(form)
 
 
 def _basis(form: Form, outputs: int, like: Tensor) -> Tensor:
@@ -115,9 +108,8 @@ def _check(model: nn.Module, x1: Tensor, x2: Tensor | None) -> None:
 # By parts ---------------------------------------------------------------------------------------------------------------
 
 
-Parts = Callable[
-    [Tensor], Iterator[tuple[nn.Parameter, Part]]
-]  # the Jacobians of a batch, parameter by parameter
+# The Jacobians of a batch, parameter by parameter.
+Parts = Callable[[Tensor], Iterator[tuple[nn.Parameter, Part]]]
 
 
 def _structured(model: nn.Module, x: Tensor, basis: Tensor) -> Parts:
@@ -234,8 +226,11 @@ def _contract(form: Form, one: Part, two: Part, sizes: tuple[int, int, int]) -> 
         shape = h1.shape[2], d1.shape[3]
         here = len(h1), len(h2), sizes[2]
         if not jacobian_is_cheaper(h1.shape[1], *shape, here, form):
-            h, d = torch.einsum("ism,jtm->ijst", h1, h2), torch.einsum(f"i{a}sk,j{b}tk->ij{ab}st", d1, d2)
-            return torch.einsum(f"ijst,ij{ab}st->ij{ab}", h, d)
+            rows = []
+            for h, d in zip(h1, d1, strict=True):  # products of all pairs of positions, for one row at a time
+                beside = torch.einsum("sm,jtm->jst", h, h2), torch.einsum(f"{a}sk,j{b}tk->j{ab}st", d, d2)
+                rows.append(torch.einsum(f"jst,j{ab}st->j{ab}", *beside))
+            return torch.stack(rows)
     return torch.einsum(f"i{a}p,j{b}p->ij{ab}", whole(one), whole(two))
 
 
