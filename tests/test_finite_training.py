@@ -10,7 +10,7 @@ import ntkit as nk
 from finite_functions import FUNCTIONS, X1
 from ntkit.errors import InputError, NumericalError
 from ntkit.finite import centre, empirical, linearize, scale, taylor, train
-from ntkit.finite.train import cross_entropy, squared
+from ntkit.losses import cross_entropy, squared
 
 PARAMS, F = FUNCTIONS["layer norm"]
 STEP = jax.tree.map(lambda p: 0.01 * np.cos(np.arange(p.size)).reshape(p.shape), PARAMS)
@@ -140,7 +140,7 @@ GOOD = {"steps": 3, "learning_rate": 0.1}
         ({"steps": 3, "optimiser": 3}, "optimiser must be one of optax"),
         ({**GOOD, "learning_rate": -1.0}, "learning_rate must be positive"),
         ({**GOOD, "steps": 0}, "steps must be a whole number of at least 1"),
-        ({**GOOD, "loss": "hinge"}, "loss must be one of squared, cross_entropy"),
+        ({**GOOD, "loss": "absolute"}, "loss must be one of squared, huber, cross_entropy"),
         ({**GOOD, "batch_size": 9}, "batch_size must lie between 1 and 6"),
         ({**GOOD, "record": [4]}, "record must hold steps between 0 and 3"),
         (

@@ -12,7 +12,7 @@ import scipy.stats
 
 import ntkit as nk
 from ntkit.errors import InputError, NumericalError
-from ntkit.predict import choose_ridge, flow_ensemble, kernel_regression, posterior, squared_loss
+from ntkit.predict import choose_ridge, ensemble, gradient_flow, kernel_regression, posterior, squared_loss
 from ntkit.solve import eigendecomposition
 
 ORACLE = pathlib.Path(__file__).parent / "oracle"
@@ -144,9 +144,9 @@ def test_posterior_is_the_conditional_gaussian(case, noise):
 
 
 def test_kernels_that_are_not_of_one_network_are_found_out_by_their_variance():
-    ensemble = flow_ensemble([[1.0]], [[1.0]], [1.0])
-    with pytest.raises(NumericalError, match=r"the variance of a test point is -3"):
-        ensemble.test_variance(np.inf, [[2.0]], [[2.0]], [1.0])
+    networks = ensemble(gradient_flow([[1.0]], [1.0]), [[1.0]])
+    with pytest.raises(NumericalError, match=r"the variance of test point 0 is -3"):
+        networks.test_variance(np.inf, [[2.0]], [[2.0]], [1.0])
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -168,9 +168,9 @@ def test_variance_at_a_training_point_without_noise_is_zero():
 
 def test_kernels_of_two_networks_are_found_out():
     k, k_test, k_test_test, y, _, _ = problem(4)
-    with pytest.raises(NumericalError, match=r"the posterior variance of test point .* is -"):
+    with pytest.raises(NumericalError, match=r"the variance of test point .* is -"):
         posterior(k, y).variance(3 * k_test, np.diag(k_test_test))
-    with pytest.raises(NumericalError, match=r"the posterior variance of test point .* is -"):
+    with pytest.raises(NumericalError, match=r"the variance of test point .* is -"):
         posterior(k, y).covariance(3 * k_test, k_test_test)
 
 

@@ -11,7 +11,7 @@ import scipy.linalg
 
 from ntkit.errors import InputError, NumericalError
 from ntkit.predict import (
-    flow_ensemble,
+    ensemble,
     gradient_descent,
     gradient_flow,
     kernel_regression,
@@ -188,26 +188,54 @@ def test_rounding_of_float32_does_not_grow_with_time():
     np.testing.assert_allclose(rounded.test([1e3, 1e12, np.inf], k), np.broadcast_to(y, (3, 60)), atol=1e-3)
 
 
-def test_largest_learning_rate_is_where_descent_turns():
+def test_largest_learning_rate():
     limit = largest_learning_rate(K)
     np.testing.assert_allclose(limit, 2 * len(K) / np.linalg.eigvalsh(K).max())
-    falls = gradient_descent(K, Y, learning_rate=0.999 * limit).train_loss([100, 1000, 10_000])
-    assert np.all(np.diff(falls) < 0)
-    rises = gradient_descent(K, Y, learning_rate=1.01 * limit).train_loss([1000, 2000, 3000])
-    assert np.all(np.diff(rises) > 0)
     with pytest.raises(InputError, match="no step changes the outputs"):
         largest_learning_rate(np.zeros((2, 2)))
 
 
-def test_divergence_is_an_error_not_a_nan():
-    curve = gradient_descent(K, Y, learning_rate=3 * largest_learning_rate(K))
-    for act in (curve.train, curve.train_loss, lambda steps: curve.test(steps, K_TEST)):
-        with pytest.raises(
-            NumericalError, match="where gradient descent diverges, use a learning rate below"
-        ):
-            act(10_000)
-    with pytest.raises(NumericalError, match="no limit: its learning rate is 3 times largest_learning_rate"):
-        curve.train([1.0, np.inf])
+@pytest.mark.parametrize("options", [{}, {"momentum": 0.9}, {"momentum": 0.9, "nesterov": True}])
+def test_a_step_above_the_largest_is_refused_with_the_largest(options):
+    limit = largest_learning_rate(K, ridge=0.1, **options)
+    message = f"diverges; the largest stable one is {limit:.6g}"
+    with pytest.raises(InputError, match=message):
+        gradient_descent(K, Y, ridge=0.1, learning_rate=1.01 * limit, **options)
+    with pytest.raises(NumericalError, match="no limit: its learning rate is that of largest_learning_rate"):
+        gradient_descent(K, Y, ridge=0.1, learning_rate=limit, **options).train([1.0, np.inf])
+
+
+def test_outputs_out_of_range_are_an_error_not_an_infinity():
+    curve = gradient_flow(K, 1e200 * Y)
+    with pytest.raises(NumericalError, match="leave the range of float64: scale the targets"):
+        curve.test(np.inf, 1e200 * K_TEST)
+
+
+@hypothesis.given(problems, st.floats(0, 30), st.sampled_from([0.0, 0.3]), st.integers(0, 99))
+def test_weights_are_those_of_the_losses(case, time, ridge, seed):
+    k, k_test, _, y, f0, f0_test = case
+    n, weights = len(k), np.random.default_rng(seed).uniform(0.1, 3, len(k))
+    # dg/dt = -(1/n) [(Θ W + ridge) g - Θ W r]
+    flow = k * weights + ridge * np.eye(n)
+    decayed = scipy.linalg.expm(-time / n * flow)
+    train = f0 + (np.eye(n) - decayed) @ np.linalg.solve(flow, k @ (weights[:, None] * (y - f0)))
+    curve = gradient_flow(k, y, f0_train=f0, ridge=ridge, weights=weights)
+    np.testing.assert_allclose(curve.train(time), train, atol=1e-8)
+    np.testing.assert_allclose(curve.test(time, k, f0), train, atol=1e-7)
+    np.testing.assert_allclose(
+        curve.train_loss(time), np.mean(weights * np.sum((train - y) ** 2, axis=1)) / 2, rtol=1e-6, atol=1e-12
+    )
+    end = kernel_regression(k, y, ridge=1e-9 + ridge / weights, f0_train=f0)
+    if ridge:
+        np.testing.assert_allclose(curve.test(np.inf, k_test, f0_test), end.predict(k_test, f0_test), atol=1e-6)
+
+
+def test_weights_are_checked():
+    for bad in (np.ones(3), np.zeros(10), -np.ones(10)):
+        with pytest.raises(InputError, match=r"weights has shape .*; expected \(10,\), a positive weight"):
+            gradient_flow(K, Y, weights=bad)
+    with pytest.raises(InputError, match="weights change the eigenvectors of the kernel"):
+        gradient_flow(eigendecomposition(K), Y, weights=np.ones(10))
 
 
 @pytest.mark.parametrize("name", RIDGES)
@@ -215,27 +243,27 @@ def test_ensemble_is_that_of_the_oracle(name):
     blocks = ("train_train", "test_train", "test_test")
     nngp, nngp_cross, nngp_test = (DYNAMICS[f"nngp_{block}"] for block in blocks)
     times, ridge = [*TIMES, np.inf], RIDGES[name]
-    ensemble = flow_ensemble(K, nngp, Y, ridge=ridge, learning_rate=1 / OUTPUTS)
-    mean, covariance = ensemble.test(times, K_TEST, nngp_cross, nngp_test)
+    networks = ensemble(gradient_flow(K, Y, ridge=ridge, learning_rate=1 / OUTPUTS), nngp)
+    mean, covariance = networks.test(times, K_TEST, nngp_cross, nngp_test)
     close(mean, DYNAMICS[f"ensemble{name}_ntk_test_mean"])
     close(covariance, DYNAMICS[f"ensemble{name}_ntk_test_cov"])
-    variance = ensemble.test_variance(times, K_TEST, nngp_cross, np.diag(nngp_test))
+    variance = networks.test_variance(times, K_TEST, nngp_cross, np.diag(nngp_test))
     np.testing.assert_allclose(variance, np.diagonal(covariance, axis1=1, axis2=2), atol=1e-12)
     if ridge == 0:
-        close(ensemble.train(times).mean, DYNAMICS["ensemble_ntk_train_mean"])
-        close(ensemble.train(times).covariance, DYNAMICS["ensemble_ntk_train_cov"])
+        close(networks.train(times).mean, DYNAMICS["ensemble_ntk_train_mean"])
+        close(networks.train(times).covariance, DYNAMICS["ensemble_ntk_train_cov"])
 
 
 def test_ensemble_that_trains_the_last_layer_is_that_of_the_oracle():
     blocks = ("train_train", "test_train", "test_test")
     nngp, cross, test = (DYNAMICS[f"nngp_{block}"] for block in blocks)
     times = [*TIMES, np.inf]
-    ensemble = flow_ensemble(nngp, nngp, Y, learning_rate=1 / OUTPUTS)
-    for got, place in ((ensemble.train(times), "train"), (ensemble.test(times, cross, cross, test), "test")):
+    networks = ensemble(gradient_flow(nngp, Y, learning_rate=1 / OUTPUTS), nngp)
+    for got, place in ((networks.train(times), "train"), (networks.test(times, cross, cross, test), "test")):
         close(got.mean, DYNAMICS[f"ensemble_nngp_{place}_mean"])
         close(got.covariance, DYNAMICS[f"ensemble_nngp_{place}_cov"])
     np.testing.assert_allclose(
-        ensemble.test(np.inf, cross, cross, test).covariance,
+        networks.test(np.inf, cross, cross, test).covariance,
         posterior(nngp, Y).covariance(cross, test),
         atol=1e-10,
     )
@@ -243,7 +271,7 @@ def test_ensemble_that_trains_the_last_layer_is_that_of_the_oracle():
 
 def test_ensemble_at_the_end_of_training_with_ridge_is_that_of_the_oracle():
     nngp, cross, test = (DYNAMICS[f"nngp_{block}"] for block in ("train_train", "test_train", "test_test"))
-    got = flow_ensemble(K, nngp, Y, ridge=RIDGES["_reg_relative"]).test(np.inf, K_TEST, cross, test)
+    got = ensemble(gradient_flow(K, Y, ridge=RIDGES["_reg_relative"]), nngp).test(np.inf, K_TEST, cross, test)
     close(got.mean, DYNAMICS["gp_ntk_mean"])
     close(got.covariance, DYNAMICS["gp_ntk_cov"])
 
@@ -251,9 +279,9 @@ def test_ensemble_at_the_end_of_training_with_ridge_is_that_of_the_oracle():
 def test_ensemble_with_ridge_on_the_training_points():
     """As if they were test points."""
     nngp = DYNAMICS["nngp_train_train"]
-    ensemble = flow_ensemble(K, nngp, Y, ridge=0.3)
+    networks = ensemble(gradient_flow(K, Y, ridge=0.3), nngp)
     for got, expected in zip(
-        ensemble.train([0.0, 2.0, np.inf]), ensemble.test([0.0, 2.0, np.inf], K, nngp, nngp), strict=True
+        networks.train([0.0, 2.0, np.inf]), networks.test([0.0, 2.0, np.inf], K, nngp, nngp), strict=True
     ):
         np.testing.assert_allclose(got, expected, atol=1e-12)
 
@@ -290,13 +318,53 @@ def test_problems_are_checked():
         gradient_flow(K, Y, f0_train=F0).test(1.0, K_TEST)
 
 
+def test_variances_are_the_diagonals_of_covariances():
+    blocks = ("train_train", "test_train", "test_test")
+    nngp, cross, test = (DYNAMICS[f"nngp_{block}"] for block in blocks)
+    weights = np.linspace(0.5, 2, len(K))
+    for curve in (
+        gradient_flow(K, Y, ridge=0.1, weights=weights),
+        gradient_descent(K, Y, learning_rate=2.0, momentum=0.5),
+    ):
+        networks, times = ensemble(curve, nngp), np.array([[0.0, 3.0], [20.0, np.inf]])
+        covariance = networks.train(times).covariance
+        np.testing.assert_allclose(
+            networks.train_variance(times), np.diagonal(covariance, axis1=-2, axis2=-1), atol=1e-12
+        )
+        # The training points as test points.
+        again = networks.test(times, K, nngp, nngp)
+        np.testing.assert_allclose(again.covariance, covariance, atol=1e-9)
+        np.testing.assert_allclose(again.mean, networks.train(times).mean, atol=1e-9)
+        covariance = networks.test(times, K_TEST, cross, test).covariance
+        variance = networks.test_variance(times, K_TEST, cross, np.diag(test))
+        np.testing.assert_allclose(variance, np.diagonal(covariance, axis1=-2, axis2=-1), atol=1e-12)
+
+
+def test_functions_are_drawn_from_the_ensemble():
+    nngp, cross, test = (DYNAMICS[f"nngp_{block}"] for block in ("train_train", "test_train", "test_test"))
+    found = ensemble(gradient_flow(K, Y), nngp).test([0.0, 5.0], K_TEST, cross, test)
+    drawn = found.sample(20_000, seed=1)
+    assert drawn.shape == (20_000, 2, 6, 2)
+    np.testing.assert_allclose(drawn.mean(axis=0), found.mean, atol=0.05)
+    centred = drawn - found.mean
+    np.testing.assert_allclose(
+        np.einsum("stio,stjo->tij", centred, centred) / (2 * len(drawn)), found.covariance, atol=0.05
+    )
+    with pytest.raises(InputError, match="count is 0; expected at least 1"):
+        found.sample(0)
+    with pytest.raises(NumericalError, match="the covariance has an eigenvalue of -1"):
+        found._replace(covariance=-np.eye(6)[None]).sample(1)
+
+
 def test_ensembles_are_checked():
+    with pytest.raises(InputError, match="the curve has an f0_train, the outputs of one network"):
+        ensemble(gradient_flow(K, Y, f0_train=F0), K)
     with pytest.raises(InputError, match=r"nngp_train_train has shape \(3, 3\); expected \(10, 10\)"):
-        flow_ensemble(K, np.eye(3), Y)
-    ensemble = flow_ensemble(K, K, Y)
+        ensemble(gradient_flow(K, Y), np.eye(3))
+    networks = ensemble(gradient_flow(K, Y), K)
     with pytest.raises(InputError, match="ntk_test_train has 6 test points, nngp_test_train 5"):
-        ensemble.test(1.0, K_TEST, K_TEST[:5], np.eye(6))
+        networks.test(1.0, K_TEST, K_TEST[:5], np.eye(6))
     with pytest.raises(InputError, match=r"of the test points shape \(5, 5\); expected the same"):
-        ensemble.test(1.0, K_TEST, K_TEST, np.eye(5))
+        networks.test(1.0, K_TEST, K_TEST, np.eye(5))
     with pytest.raises(InputError, match=r"of the test points shape \(5,\); expected the same"):
-        ensemble.test_variance(1.0, K_TEST, K_TEST, np.ones(5))
+        networks.test_variance(1.0, K_TEST, K_TEST, np.ones(5))

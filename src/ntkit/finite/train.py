@@ -12,6 +12,7 @@ from jaxtyping import Array
 
 from ntkit.errors import InputError, NumericalError
 from ntkit.finite.functions import prepare
+from ntkit.losses import choose_loss
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,39 +36,6 @@ class History:
     kernels_at: np.ndarray
     params: Any
     moved: np.ndarray
-
-
-def squared(y: Array, target: Array) -> Array:
-    """½‖y − target‖², the mean over examples.
-
-    Example:
-        >>> import numpy as np
-        >>> float(squared(np.array([[1.0], [3.0]]), np.array([[0.0], [0.0]])))
-        2.5
-    """
-    if np.shape(y) != np.shape(target):
-        raise InputError(
-            f"the outputs are shaped {np.shape(y)} and the targets {np.shape(target)}: both must be alike"
-        )
-    return jnp.sum((y - target) ** 2) / (2 * len(y))
-
-
-def cross_entropy(y: Array, target: Array) -> Array:
-    """−log softmax(y)[target], the mean over examples; targets are numbers of classes, or their probabilities.
-
-    Example:
-        >>> import numpy as np
-        >>> round(float(cross_entropy(np.zeros((2, 4)), np.array([0, 3]))), 4)
-        1.3863
-    """
-    import optax
-
-    if jnp.issubdtype(jnp.asarray(target).dtype, jnp.integer):
-        return jnp.mean(optax.softmax_cross_entropy_with_integer_labels(y, target))
-    return jnp.mean(optax.softmax_cross_entropy(y, target))
-
-
-LOSSES: dict[str, Callable] = {"squared": squared, "cross_entropy": cross_entropy}
 
 
 def train(
@@ -102,7 +70,7 @@ def train(
         steps: How many.
         optimiser: One of optax; None for plain descent.
         learning_rate: Of plain descent.
-        loss: "squared", "cross_entropy", or a function (outputs, targets) → a number.
+        loss: A name of `ntkit.losses`, or a function (outputs, targets) → a number, the mean over examples.
         rates: Factors on the gradients, a tree like `params` (`net.rates(params)`): they come before the optimiser.
         batch_size: Examples of a step, from one random order of all after another; what is left of an order is dropped. None
             for all.
@@ -130,7 +98,7 @@ def train(
     problem = prepare(f, params, x, rates=rates)
     dtype = problem.dtype
     with jax.enable_x64(dtype == np.float64):
-        descent = _Descent(problem.call.f, _optimiser(optimiser, learning_rate), _loss(loss))
+        descent = _Descent(problem.call.f, _optimiser(optimiser, learning_rate), choose_loss(loss).function)
         params = jax.tree.map(lambda p: jnp.asarray(p, dtype), params)
         factors = None if rates is None else jax.tree.map(lambda r: jnp.asarray(r, dtype), rates)
         data = jax.tree.unflatten(problem.call.inputs, problem.x1), _targets(y, problem.sizes[0], dtype)
@@ -249,16 +217,6 @@ def _optimiser(optimiser: Any, learning_rate: float | None) -> Any:
     if not hasattr(optimiser, "init") or not hasattr(optimiser, "update"):
         raise InputError(f"optimiser must be one of optax, found {type(optimiser).__name__}")
     return optimiser
-
-
-def _loss(loss: Any) -> Callable:
-    if callable(loss):
-        return loss
-    if loss not in LOSSES:
-        raise InputError(
-            f"loss must be one of {', '.join(LOSSES)}, or a function of (outputs, targets); found {loss!r}"
-        )
-    return LOSSES[loss]
 
 
 def _targets(y: Any, n: int, dtype: np.dtype) -> Any:

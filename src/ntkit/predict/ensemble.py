@@ -1,25 +1,15 @@
 """The ensemble of all initialisations: distribution of the outputs of infinitely wide networks during training."""
 
 import dataclasses
-from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
-from ntkit.errors import InputError, NumericalError
-from ntkit.predict.gradient_flow import gradient_flow
-from ntkit.predict.posterior import NEGATIVE
+from ntkit.errors import InputError
+from ntkit.predict.gaussian import Gaussian, not_negative
 from ntkit.predict.training_curve import TrainingCurve
 from ntkit.solve.arrays import Numbers, cross_kernel, finite_array, symmetric_kernel
-from ntkit.solve.eigen import Eigen
-
-
-class Gaussian(NamedTuple):
-    """Mean of each output and the covariance of points, the same for every output; outputs are independent."""
-
-    mean: Float64[np.ndarray, "..."]
-    covariance: Float64[np.ndarray, "*times m m"]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -45,9 +35,26 @@ class Ensemble:
         Raises:
             InputError: a time is negative or NaN.
         """
-        vectors = self.curve.eigen.vectors
-        left = (vectors * self.curve.unlearnt(times)[..., None, :]) @ vectors.T
+        root = self.curve.root
+        left = (self.curve.eigen.vectors * self.curve.unlearnt(times)[..., None, :]) @ self.curve.eigen.vectors.T
+        left = left / root[:, None] * root
         return Gaussian(self.curve.train(times), left @ self.nngp @ np.swapaxes(left, -1, -2))
+
+    def train_variance(self, times: Numbers) -> Float64[np.ndarray, "*times n"]:
+        """The diagonal of the covariance at the training points, one time after another.
+
+        Args:
+            times: any shape, each at least 0; `numpy.inf` is allowed.
+
+        Raises:
+            InputError: a time is negative or NaN.
+        """
+        basis, modes = self.curve.eigen.vectors / self.curve.root[:, None], self._modes()
+        unlearnt = self.curve.unlearnt(times)
+        found = [
+            np.einsum("mi,mi->m", (basis * u) @ modes, basis * u) for u in unlearnt.reshape(-1, basis.shape[1])
+        ]
+        return np.maximum(np.reshape(found, (*unlearnt.shape[:-1], len(basis))), 0.0)
 
     def test(
         self,
@@ -96,75 +103,68 @@ class Ensemble:
             InputError: a shape is wrong, or a time is negative or NaN.
             NumericalError: a variance is negative beyond rounding.
         """
-        weights = self._weights(times, ntk_test_train)
+        projected = cross_kernel(ntk_test_train, len(self.nngp), "ntk_test_train") @ self.curve.basis
         cross = cross_kernel(nngp_test_train, len(self.nngp), "nngp_test_train")
         prior = finite_array(nngp_test_diag, "nngp_test_diag")
-        _expect_rows(weights, cross, prior)
-        variance = prior + np.sum(weights * (weights @ self.nngp - 2 * cross), axis=-1)
-        if (variance < -NEGATIVE * np.max(np.abs(prior))).any():
-            raise NumericalError(
-                f"the variance of a test point is {variance.min():.3g}: the kernels of training and test points are not "
-                "those of one network, or too imprecise; compute them in float64."
-            )
-        return np.maximum(variance, 0.0)
+        _expect_rows(projected, cross, prior)
+        mixed, modes = cross @ self.curve.basis, self._modes()
+        gains = self.curve.gains(times)
+        found = []
+        for gain in gains.reshape(-1, gains.shape[-1]):
+            weights = projected * gain
+            found.append(prior + np.einsum("mi,mi->m", weights, weights @ modes - 2 * mixed))
+        return not_negative(np.reshape(found, (*gains.shape[:-1], len(prior))), prior)
+
+    def _modes(self) -> Float64[np.ndarray, "n n"]:
+        """The covariance of the modes of the initial outputs."""
+        return self.curve.basis.T @ self.nngp @ self.curve.basis
 
     def _weights(self, times: Numbers, ntk_test_train: ArrayLike) -> Float64[np.ndarray, "*times m n"]:
         """Θ(x, X) Φ(t): what a residual at each training point adds to each test point."""
-        vectors = self.curve.eigen.vectors
-        modes = cross_kernel(ntk_test_train, len(self.nngp), "ntk_test_train") @ vectors
-        return (modes * self.curve.gains(times)[..., None, :]) @ vectors.T
+        modes = cross_kernel(ntk_test_train, len(self.nngp), "ntk_test_train") @ self.curve.basis
+        return (modes * self.curve.gains(times)[..., None, :]) @ self.curve.basis.T
 
 
-def flow_ensemble(
-    ntk_train_train: ArrayLike | Eigen,
-    nngp_train_train: ArrayLike,
-    y: ArrayLike,
-    *,
-    ridge: float = 0.0,
-    learning_rate: float = 1.0,
-) -> Ensemble:
-    r"""Gradient flow from every initialisation at once.
+def ensemble(curve: TrainingCurve, nngp_train_train: ArrayLike) -> Ensemble:
+    r"""Training from every initialisation at once.
 
-    An infinitely wide network starts from a draw f₀ ~ GP(0, κ), κ the NNGP, and `gradient_flow` is affine in f₀: its
-    outputs stay Gaussian. With W(t) = Θ(x, X) Φ(t), Φ(t) = (Θ + ridge)⁻¹ (I − exp(−η t (Θ + ridge)/n)),
+    An infinitely wide network starts from a draw f₀ ~ GP(0, κ), κ the NNGP, and its training is affine in f₀: outputs stay Gaussian. With W(t) = Θ(x, X)
+    Φ(t), and for gradient flow Φ(t) = (Θ + ridge)⁻¹ (I − exp(−η t (Θ + ridge)/n)),
 
         mean = W y,   covariance = κ(x, x) + W κ(X, X) Wᵀ − W κ(X, x) − κ(x, X) Wᵀ.
 
-    For a network of which the last layer alone is trained, pass the NNGP as tangent kernel too; at t = ∞ without
-    ridge this is `posterior` without noise.
+    For a network of which the last layer alone is trained the NNGP is the tangent kernel too; at t = ∞ without ridge this is `posterior` without noise.
 
     Args:
-        ntk_train_train: (n, n) tangent kernel Θ of the training points, or its `Eigen`.
-        nngp_train_train: (n, n) NNGP κ of the same.
-        y: (n,) or (n, o) targets.
-        ridge: penalty ridge/(2n) ‖θ − θ₀‖² during training, absolute, at least 0.
-        learning_rate: η > 0.
+        curve: `gradient_flow` or `gradient_descent` of the tangent kernel, from an initial output of zero.
+        nngp_train_train: (n, n) NNGP κ of the training points.
 
     Returns:
-        The ensemble: `train(times)`, `test(times, …)`, `test_variance(times, …)`.
+        The ensemble: `train(times)`, `test(times, …)`, `train_variance(times)`, `test_variance(times, …)`.
 
     Raises:
-        InputError: a shape is wrong, a value is not finite, the ridge negative or the learning rate not positive.
-        NumericalError: the tangent kernel is not positive semi-definite.
+        InputError: the shape is wrong, a value is not finite, or the curve has an initial output of its own.
 
     Example:
         >>> import numpy as np
-        >>> from ntkit.predict import flow_ensemble
-        >>> ensemble = flow_ensemble([[2.0]], [[1.0]], [3.0])
-        >>> mean, covariance = ensemble.train([0.0, np.inf])
+        >>> from ntkit.predict import ensemble, gradient_flow
+        >>> mean, covariance = ensemble(gradient_flow([[2.0]], [3.0]), [[1.0]]).train([0.0, np.inf])
         >>> mean.tolist(), covariance.tolist()
         ([[0.0], [3.0]], [[[1.0]], [[0.0]]])
 
     References:
-        Lee et al., "Wide neural networks of any depth evolve as linear models under gradient descent", 2019, section
-        2.3 (Gaussian processes from gradient descent training).
+        Lee et al., "Wide neural networks of any depth evolve as linear models under gradient descent", 2019, eqs. 14 and 15
+        (Gaussian processes from gradient descent training).
     """
-    curve = gradient_flow(ntk_train_train, y, ridge=ridge, learning_rate=learning_rate)
     nngp = symmetric_kernel(nngp_train_train, "nngp_train_train")
-    if len(nngp) != len(curve.values):
-        n = len(curve.values)
+    n = len(curve.values)
+    if len(nngp) != n:
         raise InputError(
             f"nngp_train_train has shape {nngp.shape}; expected ({n}, {n}), like the tangent kernel."
+        )
+    if curve.targets.given:
+        raise InputError(
+            "the curve has an f0_train, the outputs of one network; an ensemble starts from all draws of them: leave it out."
         )
     return Ensemble(curve, nngp)
 

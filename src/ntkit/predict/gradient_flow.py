@@ -12,6 +12,10 @@ from ntkit.solve.eigen import Eigen
 class Flow(Decay):
     """E = exp(−rate · t)."""
 
+    @property
+    def limit(self) -> float:
+        return np.inf
+
     def check(self, times: Numbers, fastest: float) -> Float64[np.ndarray, "*times"]:
         return checked_times(times, "times")
 
@@ -34,6 +38,7 @@ def gradient_flow(
     f0_train: ArrayLike | None = None,
     ridge: float = 0.0,
     learning_rate: float = 1.0,
+    weights: ArrayLike | None = None,
 ) -> TrainingCurve:
     r"""The whole training of a network in the kernel regime, under gradient flow.
 
@@ -45,7 +50,7 @@ def gradient_flow(
     At time t this is gradient descent after t steps of size η, for small η. With a ridge the loss has the penalty
     ridge/(2n) ‖θ − θ₀‖² besides. The flow of the weights is then dθ/dt = −(η/n) [Jᵀ(f − y) + ridge (θ − θ₀)], whence,
     with Θ = J Jᵀ, E = exp(−η t (Θ + ridge)/n) and (Θ + ridge·I)⁻¹ in place of Θ⁻¹ above; at t = ∞ it is
-    `kernel_regression`.
+    `kernel_regression`. For a penalty on ‖θ‖², weight decay towards zero, see `weight_decay_flow`.
 
     Args:
         k_train_train: (n, n) tangent kernel of the training points, or its `Eigen`.
@@ -53,6 +58,7 @@ def gradient_flow(
         f0_train: initial outputs at the training points, of the shape of y; None stands for zero.
         ridge: penalty, absolute, at least 0.
         learning_rate: η > 0.
+        weights: (n,) positive factors on the losses of the examples; None stands for 1.
 
     Returns:
         The curve: `train(times)`, `test(times, k_test_train, f0_test)`, `train_loss(times)`.
@@ -76,7 +82,7 @@ def gradient_flow(
         Jacot, Gabriel and Hongler, "Neural tangent kernel", 2018, section 5; Lee et al., "Wide neural networks of any
         depth evolve as linear models under gradient descent", 2019, eqs. 8–12, where η stands for our η/n.
     """
-    return training_curve(k_train_train, y, f0_train, ridge, learning_rate, Flow())
+    return training_curve(k_train_train, y, f0_train, ridge, learning_rate, weights, Flow())
 
 
 def _product(

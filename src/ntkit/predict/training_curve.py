@@ -6,8 +6,10 @@ g = f − f₀ follows dg/dt = −(η/n) [(Θ + ridge) g − Θ r], hence
 
     g(t) = Θ Φ(t) r  on the training points,   g(t) = Θ(x, X) Φ(t) r  at x,   Φ = (Θ + ridge)⁻¹ (1 − E),
 
-where E = exp(−η t (Θ + ridge)/n) for gradient flow and (1 − η (Θ + ridge)/n)ᵗ for gradient descent. The two differ in
-E alone: that is the `Decay` which a curve is given.
+where E = exp(−η t (Θ + ridge)/n) for gradient flow and (1 − η (Θ + ridge)/n)ᵗ for gradient descent. The two, and descent with
+momentum, differ in E alone: that is the `Decay` which a curve is given.
+
+With weights w on the examples, dg/dt = −(η/n) [(Θ W + ridge) g − Θ W r]: the same for W^½ Θ W^½, W^½ g and W^½ r.
 """
 
 import abc
@@ -19,12 +21,19 @@ from numpy.typing import ArrayLike
 
 from ntkit.errors import InputError, NumericalError
 from ntkit.predict.targets import Targets, training_targets
-from ntkit.solve.arrays import Numbers, cross_kernel, finite_array, non_negative
+from ntkit.solve.arrays import Numbers, cross_kernel, finite_array, non_negative, symmetric_kernel
 from ntkit.solve.eigen import Eigen, eigendecomposition
+
+ROUNDING = 1e-9  # a step that exceeds the largest stable one by this part of it was meant to be that one
 
 
 class Decay(abc.ABC):
     """How a mode decays, as a function of its rate per unit of time and of the time."""
+
+    @property
+    @abc.abstractmethod
+    def limit(self) -> float:
+        """The rate above which a mode grows instead; infinite for a flow."""
 
     @abc.abstractmethod
     def check(self, times: Numbers, fastest: float) -> Float64[np.ndarray, "*times"]:
@@ -48,12 +57,13 @@ class TrainingCurve:
     """Outputs and loss of a network in the kernel regime, at any time of its training.
 
     Attributes:
-        eigen: decomposition of the tangent kernel of the training points.
+        eigen: decomposition of the tangent kernel of the training points, or of W^½ Θ W^½.
         targets: y and f₀(X).
         ridge: penalty on the distance of the weights from their start.
         learning_rate: η.
-        decay: gradient flow or gradient descent.
+        decay: gradient flow, or gradient descent with or without momentum.
         values: (n,) the eigenvalues used, the largest first: zero where they cannot be told from zero.
+        root: (n,) square roots of the weights of the examples.
     """
 
     eigen: Eigen
@@ -62,6 +72,7 @@ class TrainingCurve:
     learning_rate: float
     decay: Decay
     values: Float64[np.ndarray, " n"]
+    root: Float64[np.ndarray, " n"]
 
     @property
     def rates(self) -> Float64[np.ndarray, " n"]:
@@ -79,9 +90,9 @@ class TrainingCurve:
 
         Raises:
             InputError: a time is negative or NaN.
-            NumericalError: gradient descent diverges.
+            NumericalError: the outputs leave the range of float64.
         """
-        left = _combine(self.eigen.vectors, self.unlearnt(times), self._modes)
+        left = _combine(self.eigen.vectors / self.root[:, None], self.unlearnt(times), self._modes)
         return self.targets.restore(_finite(self.targets.y - left))
 
     def test(
@@ -99,21 +110,20 @@ class TrainingCurve:
 
         Raises:
             InputError: a shape is wrong, a time is negative or NaN, or f₀ is known in one place only.
-            NumericalError: gradient descent diverges.
+            NumericalError: the outputs leave the range of float64.
         """
         cross = cross_kernel(k_test_train, len(self.values), "k_test_train")
         start = self.targets.start_at(f0_test, len(cross))
-        learnt = _combine(cross @ self.eigen.vectors, self.gains(times), self._modes)
+        learnt = _combine(cross @ self.basis, self.gains(times), self._modes)
         return self.targets.restore(_finite(start + learnt))
 
     def train_loss(self, times: Numbers) -> Float64[np.ndarray, "*times"]:
-        """Squared loss on the training points, without the penalty: mean over examples of ½‖f(xᵢ) − yᵢ‖².
+        """Squared loss on the training points, without the penalty: mean over examples of ½‖f(xᵢ) − yᵢ‖², weighted by w.
 
         Computed mode by mode, so that it keeps its relative accuracy where it is far below rounding of the outputs.
 
         Raises:
             InputError: a time is negative or NaN.
-            NumericalError: gradient descent diverges.
         """
         power = np.sum(self._modes**2, axis=1)
         with np.errstate(over="ignore", invalid="ignore"):
@@ -161,8 +171,13 @@ class TrainingCurve:
         return self.decay.check(times, float(self.rates[0]))
 
     @property
+    def basis(self) -> Float64[np.ndarray, "n n"]:
+        """W^½ V: what a kernel of test points is multiplied by to see the modes."""
+        return self.root[:, None] * self.eigen.vectors
+
+    @property
     def _modes(self) -> Float64[np.ndarray, "n o"]:
-        return self.eigen.vectors.T @ self.targets.residual
+        return self.basis.T @ self.targets.residual
 
 
 def training_curve(
@@ -171,10 +186,13 @@ def training_curve(
     f0_train: ArrayLike | None,
     ridge: float,
     learning_rate: float,
+    weights: ArrayLike | None,
     decay: Decay,
 ) -> TrainingCurve:
     """The curve of a rule of training, from checked data; `gradient_flow` and `gradient_descent` say the rest."""
-    eigen = eigendecomposition(k_train_train)
+    root, kernel = _weighted(k_train_train, weights)
+    eigen = eigendecomposition(kernel)
+    root = np.ones(len(eigen.values)) if root is None else root
     targets = training_targets(y, len(eigen.values), f0_train)
     ridge = non_negative(ridge, "ridge")
     if not non_negative(learning_rate, "learning_rate"):
@@ -182,7 +200,34 @@ def training_curve(
     values = eigen.non_negative_values()
     # A ridge gives every mode a rate of its own, and nothing divides by an eigenvalue that is rounding.
     values = values if ridge > 0 else np.where(eigen.null, 0.0, values)
-    return TrainingCurve(eigen, targets, ridge, float(learning_rate), decay, values)
+    curve = TrainingCurve(eigen, targets, ridge, float(learning_rate), decay, values, root)
+    if curve.rates[0] > decay.limit * (1 + ROUNDING):
+        largest = learning_rate * decay.limit / curve.rates[0]
+        raise InputError(
+            f"learning_rate is {learning_rate:.6g}, with which gradient descent diverges; the largest stable one is "
+            f"{largest:.6g}, see largest_learning_rate."
+        )
+    return curve
+
+
+def _weighted(
+    k_train_train: ArrayLike | Eigen, weights: ArrayLike | None
+) -> tuple[Float64[np.ndarray, " n"] | None, ArrayLike | Eigen]:
+    """The roots of the weights and W^½ Θ W^½; None and the kernel as it is, without weights."""
+    if weights is None:
+        return None, k_train_train
+    if isinstance(k_train_train, Eigen):
+        raise InputError(
+            "weights change the eigenvectors of the kernel; pass the kernel instead of its decomposition."
+        )
+    kernel, array = symmetric_kernel(k_train_train, "the kernel"), finite_array(weights, "weights")
+    if array.shape != (len(kernel),) or not (array > 0).all():
+        raise InputError(
+            f"weights has shape {array.shape} and least value {array.min(initial=np.inf):.3g}; expected ({len(kernel)},), a "
+            "positive weight for each training point. Leave points of weight 0 out."
+        )
+    root = np.sqrt(array)
+    return root, root[:, None] * kernel * root
 
 
 def _combine(
@@ -191,7 +236,7 @@ def _combine(
     modes: Float64[np.ndarray, "n o"],
 ) -> Float64[np.ndarray, "*times m o"]:
     """Basis @ diag(weights) @ modes at each time, as one matrix product instead of one for each time."""
-    with np.errstate(over="ignore", invalid="ignore"):  # of a descent that diverges, which `_finite` reports
+    with np.errstate(over="ignore", invalid="ignore"):  # which `_finite` reports
         columns = np.moveaxis(weights[..., None] * modes, -2, 0)
         product = basis @ columns.reshape(len(columns), -1)
     return np.moveaxis(product.reshape(len(basis), *columns.shape[1:]), 0, -2)
@@ -200,8 +245,7 @@ def _combine(
 def _finite(values: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
     if not np.isfinite(values).all():
         raise NumericalError(
-            "the outputs leave the range of float64: scale the targets, or, where gradient descent diverges, use a learning "
-            "rate below largest_learning_rate(k_train_train)."
+            "the outputs leave the range of float64: scale the targets and the initial outputs."
         )
     return values
 

@@ -2,5 +2,6 @@
 
 from ntkit.solve.cholesky import Cholesky, cholesky
 from ntkit.solve.eigen import Eigen, eigendecomposition
+from ntkit.solve.shifted import Shifted, shifted
 
-__all__ = ["Cholesky", "Eigen", "cholesky", "eigendecomposition"]
+__all__ = ["Cholesky", "Eigen", "Shifted", "cholesky", "eigendecomposition", "shifted"]

@@ -14,6 +14,9 @@ from ntkit.errors import InputError
 # run-time checker takes at its word.)
 Numbers: TypeAlias = ArrayLike | float | int
 
+# What is added to a diagonal: one number, or one for each row.
+Ridge: TypeAlias = Float64[np.ndarray, " n"] | float
+
 # A kernel computed in float32, or as the block of two equal batches, is symmetric only to its own rounding.
 ASYMMETRY = 1e-6
 
@@ -137,3 +140,29 @@ def non_negative(value: float, name: str) -> float:
     if not (isinstance(value, Real) and math.isfinite(value) and value >= 0):
         raise InputError(f"{name} is {value}; expected a finite number of at least 0.")
     return float(value)
+
+
+def ridge_of(ridge: Numbers, rows: int) -> Ridge:
+    """A ridge for all rows, or one for each.
+
+    Args:
+        ridge: a number, or (n,), each at least 0.
+        rows: n.
+
+    Raises:
+        InputError: the shape is neither, or a ridge is negative or not finite.
+
+    Example:
+        >>> from ntkit.solve.arrays import ridge_of
+        >>> ridge_of([0.5, 1.0], 2)
+        array([0.5, 1. ])
+    """
+    if np.ndim(ridge) == 0:
+        return non_negative(ridge, "ridge")  # type: ignore[arg-type]
+    array = finite_array(ridge, "ridge")
+    if array.shape != (rows,) or (array < 0).any():
+        raise InputError(
+            f"ridge has shape {array.shape} and least value {array.min(initial=np.inf):.3g}; expected a number or "
+            f"({rows},), a ridge for each training point, each at least 0."
+        )
+    return array

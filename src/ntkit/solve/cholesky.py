@@ -5,10 +5,11 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float64
 from numpy.typing import ArrayLike
-from scipy.linalg import eigvalsh, lapack, solve_triangular
+from scipy.linalg import eigh, lapack, solve_triangular
 
 from ntkit.errors import InputError, NumericalError
-from ntkit.solve.arrays import finite_array, non_negative, symmetric_kernel
+from ntkit.solve.arrays import Numbers, Ridge, finite_array, non_negative, ridge_of, symmetric_kernel
+from ntkit.solve.diagnosis import heaviest_rows, name_pairs, repeated_rows
 from ntkit.solve.rounding import eigenvalue_noise, rounding_of
 
 # Below this reciprocal condition number the smallest pivot is rounding, whether or not it came out positive.
@@ -21,16 +22,18 @@ class Cholesky:
     """K + (ridge + jitter)·I = L Lᵀ.
 
     Attributes:
+        kernel: K, (n, n).
         lower: L, (n, n) lower triangular.
-        ridge: what the caller asked to be added to the diagonal.
+        ridge: what the caller asked to be added to the diagonal, one number or (n,).
         jitter: what had to be added on top, 0 unless jitter was allowed and needed.
         rcond: estimate of the reciprocal condition number of the matrix factorised, in the 1-norm.
         message: empty, or why jitter was added, or why there is no factorisation.
         success: whether the factorisation may be used.
     """
 
+    kernel: Float64[np.ndarray, "n n"]
     lower: Float64[np.ndarray, "n n"]
-    ridge: float
+    ridge: Ridge
     jitter: float
     rcond: float
     message: str
@@ -65,6 +68,10 @@ class Cholesky:
             raise InputError(f"the right-hand side has shape {rows.shape}; expected ({n},) or ({n}, k).")
         return solve_triangular(self.lower, rows, lower=True, check_finite=False)
 
+    def multiply(self, b: Float64[np.ndarray, "n k"]) -> Float64[np.ndarray, "n k"]:
+        """(K + (ridge + jitter)·I) b, from K itself: against which a solution is checked."""
+        return self.kernel @ b + np.reshape(self.ridge + self.jitter, (-1, 1)) * b
+
     def log_determinant(self) -> float:
         """The natural logarithm of det(L Lᵀ).
 
@@ -81,11 +88,19 @@ class Cholesky:
             raise NumericalError(self.message)
         return 2 * float(np.sum(np.log(np.diag(self.lower))))
 
+    def inverse_diagonal(self) -> Float64[np.ndarray, " n"]:
+        """The diagonal of (L Lᵀ)⁻¹.
+
+        Raises:
+            NumericalError: the factorisation had failed.
+        """
+        return np.sum(np.square(self.half_solve(np.eye(len(self.lower)))), axis=0)
+
 
 def cholesky(
     kernel: ArrayLike,
     *,
-    ridge: float = 0.0,
+    ridge: Numbers = 0.0,
     max_relative_jitter: float = 0.0,
     min_rcond: float = SINGULAR,
     throw: bool = True,
@@ -98,7 +113,7 @@ def cholesky(
 
     Args:
         kernel: (n, n) symmetric.
-        ridge: absolute, at least 0; added to the diagonal.
+        ridge: absolute, at least 0; added to the diagonal. One number, or (n,) for one of each row.
         max_relative_jitter: the most that may be added besides, in units of the mean of the diagonal. With 0, the
             default, nothing is ever added. Otherwise the smallest of a sequence growing by factors of 10 is added
             with which the factorisation succeeds, and `Cholesky.jitter` and `Cholesky.message` report it.
@@ -127,7 +142,7 @@ def cholesky(
         estimate).
     """
     matrix = symmetric_kernel(kernel, "the kernel")
-    ridge = non_negative(ridge, "ridge")
+    added = ridge_of(ridge, len(matrix))
     scale = float(np.mean(np.abs(np.diag(matrix))))
     min_rcond = non_negative(min_rcond, "min_rcond") or np.finfo(np.float64).tiny
     limit = non_negative(max_relative_jitter, "max_relative_jitter") * scale
@@ -136,20 +151,20 @@ def cholesky(
     noise = eigenvalue_noise(matrix, unit)
     # ‖K⁻¹‖₁ exceeds the inverse of the smallest eigenvalue, by √n at most.
     least = noise / 2 if unit > DOUBLE else 0.0
-    lower, rcond = _factor(matrix, ridge, least)
+    lower, rcond = _factor(matrix, added, least)
     while rcond < min_rcond and jitter < limit:
         # The first step is what rounding can have taken from the smallest eigenvalue.
         jitter = min(limit, 10 * jitter if jitter else noise)
-        lower, rcond = _factor(matrix, ridge + jitter, least)
+        lower, rcond = _factor(matrix, added + jitter, least)
     success = bool(rcond >= min_rcond)
-    message = "" if success and jitter == 0 else _explain(matrix, ridge, jitter, success)
+    message = "" if success and jitter == 0 else _explain(matrix, added, jitter, unit, success)
     if throw and not success:
         raise NumericalError(message)
-    return Cholesky(lower, ridge, jitter, rcond, message, success)
+    return Cholesky(matrix, lower, added, jitter, rcond, message, success)
 
 
 def _factor(
-    matrix: Float64[np.ndarray, "n n"], shift: float, least: float
+    matrix: Float64[np.ndarray, "n n"], shift: Ridge, least: float
 ) -> tuple[Float64[np.ndarray, "n n"], float]:
     """L of K + shift·I, and the reciprocal condition number: 0 where there is no L, or ‖(K + shift·I)⁻¹‖₁ > 1/least."""
     shifted = np.array(matrix, order="F")
@@ -162,10 +177,12 @@ def _factor(
     return lower, float(rcond) if rcond * norm >= least else 0.0
 
 
-def _explain(matrix: Float64[np.ndarray, "n n"], ridge: float, jitter: float, success: bool) -> str:
-    smallest = float(eigvalsh(matrix, subset_by_index=[0, 0], check_finite=False)[0])
-    mean = float(np.mean(np.diag(matrix)))
-    with_ridge = f" (plus a ridge of {ridge:.3g})" if ridge else ""
+def _explain(
+    matrix: Float64[np.ndarray, "n n"], ridge: Ridge, jitter: float, unit: float, success: bool
+) -> str:
+    values, vectors = eigh(matrix, subset_by_index=[0, 0], check_finite=False)
+    smallest, mean = float(values[0]), float(np.mean(np.diag(matrix)))
+    with_ridge = f" (plus a ridge of {np.min(ridge):.3g})" if np.any(ridge) else ""
     fact = (
         "the kernel is not positive definite to working precision: its smallest eigenvalue is "
         f"{smallest:.3g}{with_ridge}, the mean of its diagonal {mean:.3g}."
@@ -173,8 +190,14 @@ def _explain(matrix: Float64[np.ndarray, "n n"], ridge: float, jitter: float, su
     if success:
         return f"jitter of {jitter:.3g} was added to the diagonal, since {fact}"
     tried = f" Jitter up to {jitter:.3g} did not help." if jitter else ""
-    enough = max(-2 * smallest, 1e-10 * abs(mean)) or 1e-10
+    enough = max(-2 * smallest, 1e-10 * abs(mean), 2 * eigenvalue_noise(matrix, unit)) or 1e-10
+    pairs = repeated_rows(matrix, unit)
+    cause = (
+        f"These are equal or nearly so: {name_pairs(pairs)}; remove one of each"
+        if pairs
+        else f"The row that others determine is among {heaviest_rows(vectors[:, 0])}; remove it"
+    )
     return (
-        f"{fact}{tried} Two rows of the data may be equal or nearly so: remove one, pass a larger ridge (here at "
-        f"least {enough:.1g}), allow jitter (max_relative_jitter), or compute the kernel in float64."
+        f"{fact}{tried} {cause}, pass a larger ridge (here at least {enough:.1g}), allow jitter "
+        f"(max_relative_jitter={enough / abs(mean) if mean else 1e-10:.1g}), or compute the kernel in float64."
     )

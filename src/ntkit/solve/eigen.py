@@ -9,6 +9,7 @@ from scipy.linalg import eigh
 
 from ntkit.errors import NumericalError
 from ntkit.solve.arrays import symmetric_kernel
+from ntkit.solve.diagnosis import heaviest_rows
 from ntkit.solve.rounding import eigenvalue_noise, rounding_of
 
 
@@ -50,8 +51,8 @@ class Eigen:
         if self.values[-1] < -10 * self.noise:
             raise NumericalError(
                 f"the kernel is not positive semi-definite: its smallest eigenvalue is {self.values[-1]:.3g}, "
-                f"while rounding explains {-self.noise:.1g}. Check that it is the kernel of one batch with itself, "
-                "or compute it in float64."
+                f"while rounding explains {-self.noise:.1g}; the eigenvector lies in {heaviest_rows(self.vectors[:, -1])}. "
+                "Check that it is the kernel of one batch with itself, or compute it in float64."
             )
         return np.maximum(self.values, 0.0)
 
