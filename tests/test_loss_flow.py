@@ -119,7 +119,7 @@ def test_training_stops_at_an_accuracy():
 
 
 def test_training_stops_at_a_loss_or_at_once():
-    flow = loss_flow(K, LABELS, [1.0, 1e6], stop_at_loss=0.6, stop_at_accuracy=1.0, f0_train=F0)
+    flow = loss_flow(K, LABELS, [0.5, 1e6], stop_at_loss=0.6, stop_at_accuracy=1.0, f0_train=F0)
     assert flow.stopped == "loss"
     np.testing.assert_allclose(flow.loss[-1], 0.6, atol=1e-5)
     assert len(flow.times) == len(flow.train) == 2

@@ -9,14 +9,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optimistix
 from jaxtyping import Array, Float64
 from numpy.typing import ArrayLike
 
 from ntkit.errors import InputError, NumericalError
 from ntkit.losses import Loss, choose_loss
-from ntkit.predict.chebyshev import Chebyshev
-from ntkit.predict.flow_problem import Problem, choose_solver
+from ntkit.predict.flow_legs import Path, follow
+from ntkit.predict.flow_problem import Problem
 from ntkit.predict.momentum import check_momentum
 from ntkit.predict.products import checked_product, product
 from ntkit.predict.stops import Stop, stop_at
@@ -24,8 +23,6 @@ from ntkit.predict.targets import Targets, training_targets
 from ntkit.predict.targets_of_losses import encoded_targets
 from ntkit.predict.training_curve import checked_times
 from ntkit.solve.arrays import finite_array, non_negative
-
-STEPS = 200_000
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -150,67 +147,18 @@ def loss_flow(
         raise InputError("learning_rate is 0; expected a positive number.")
     if not 1e-12 <= tolerance <= 0.1:
         raise InputError(f"tolerance is {tolerance}; expected from 1e-12 to 0.1.")
-    damping = None if momentum is None else 1 - check_momentum(momentum)
-    stop = stop_at(stop_at_accuracy, stop_at_loss, chosen, targets.y)
+    friction = None if momentum is None else 1 - check_momentum(momentum)
+    stop = stop_at(stop_at_accuracy, stop_at_loss, targets.y)
     with jax.enable_x64(True):
+        damping = None if friction is None else jnp.asarray(friction, float)
         problem = Problem(
-            kernel, jnp.asarray(targets.y), jnp.asarray(targets.start), chosen, targets.flat, float(learning_rate), damping
+            kernel, jnp.asarray(targets.y), jnp.asarray(targets.start), chosen, targets.flat, jnp.asarray(learning_rate, float), damping
         )
         at_once = None if stop is None else stop.first(np.asarray(problem.stops(stop, problem.start)))
         if at_once is not None:
             return _at_the_start(problem, targets, at_once, notes)
-        how = solver or choose_solver(problem, float(ts[-1]), tolerance)
-        # The error of a method of order two with local errors of size ε is about ε^(2/3); of higher orders, about ε.
-        local = 0.1 * tolerance**1.5 if isinstance(how, Chebyshev) else 0.1 * tolerance
-        found = _solve(problem, jnp.asarray(ts), jnp.asarray(local), stop, how)
-        return _result(found, ts, targets, stop, notes)
-
-
-@eqx.filter_jit
-def _solve(problem: Problem, times: Array, local: Array, stop: Stop | None, solver: Any) -> dict[str, Any]:
-    def outputs_of(state: Any) -> Any:
-        return state[0] if problem.damping is None else state[0][0]
-
-    def norm(state: Any) -> Array:
-        return jnp.max(jnp.abs(outputs_of(state)))
-
-    def places(t: Array, state: Any, args: Any) -> Any:
-        return state if problem.damping is None else state[0]
-
-    event = None
-    if stop is not None:
-
-        def over(t: Array, y: Any, args: Any, **_: Any) -> Array:
-            return jnp.max(problem.stops(stop, outputs_of(y)))
-
-        event = diffrax.Event(over, optimistix.Bisection(rtol=1e-8, atol=1e-8))
-    found = diffrax.diffeqsolve(
-        diffrax.ODETerm(lambda t, state, args: problem.field(state)),
-        solver,
-        0.0,
-        times[-1],
-        None,
-        problem.state(),
-        saveat=diffrax.SaveAt(
-            subs=[diffrax.SubSaveAt(ts=times, fn=places), diffrax.SubSaveAt(t1=True, fn=places)]
-        ),
-        stepsize_controller=diffrax.ClipStepSizeController(
-            diffrax.PIDController(rtol=local, atol=local, norm=norm), step_ts=times
-        ),
-        event=event,
-        max_steps=STEPS,
-        throw=False,
-    )
-    every = [jnp.concatenate(leaves) for leaves in zip(*found.ys, strict=True)]
-    return {
-        "outputs": every[0],
-        "alpha": every[1],
-        "loss": jax.lax.map(problem.value, every[0]),
-        "end": found.ts[1][0],
-        "stops": None if stop is None else problem.stops(stop, every[0][-1]),
-        "steps": found.stats["num_steps"],
-        "result": found.result,
-    }
+        path = follow(problem, ts, tolerance, stop, solver)
+        return _result(problem, path, targets, notes)
 
 
 def _at_the_start(problem: Problem, targets: Targets, stopped: str, notes: tuple[str, ...]) -> LossFlow:
@@ -218,7 +166,7 @@ def _at_the_start(problem: Problem, targets: Targets, stopped: str, notes: tuple
         np.zeros(1),
         targets.restore(targets.start[None]),
         np.zeros((1, *targets.y.shape)),
-        np.asarray(problem.value(problem.start))[None],
+        np.array([float(_value(problem, problem.start))]),
         stopped,
         0,
         notes,
@@ -226,35 +174,28 @@ def _at_the_start(problem: Problem, targets: Targets, stopped: str, notes: tuple
     )
 
 
-def _result(
-    found: dict[str, Any], times: np.ndarray, targets: Targets, stop: Stop | None, notes: tuple[str, ...]
-) -> LossFlow:
-    stopped, kept = None, np.arange(len(times))
-    if bool(found["result"] == diffrax.RESULTS.event_occurred):
-        assert stop is not None
-        end = float(found["end"])
-        # The root is found to a tolerance: the largest of the numbers is the one that has reached 0.
-        stopped = stop.names[int(np.argmax(found["stops"]))]
-        kept = np.append(np.flatnonzero(times < end), len(times))
-        times = np.append(times[times < end], end)
-    elif not bool(found["result"] == diffrax.RESULTS.successful):
-        raise NumericalError(
-            f"the flow could not be followed to t = {times[-1]:.4g}: {diffrax.RESULTS[found['result']]} "
-            "Ask for an earlier time, a larger tolerance or a smaller learning rate."
-        )
-    outputs, alpha, loss = (np.asarray(found[k])[kept] for k in ("outputs", "alpha", "loss"))
+def _result(problem: Problem, path: Path, targets: Targets, notes: tuple[str, ...]) -> LossFlow:
+    outputs = path.outputs
+    if not callable(problem.kernel):  # free of what products in single precision have rounded
+        kernel = np.asarray(problem.kernel)
+        outputs = targets.start + np.stack([product(np, kernel, alpha) for alpha in path.coefficients])
     if not np.isfinite(outputs).all():
         raise NumericalError("the outputs leave the range of float64: scale the targets or the kernel.")
     return LossFlow(
-        times,
+        path.times,
         targets.restore(outputs),
-        alpha,
-        loss,
-        stopped,
-        int(found["steps"]),
+        path.coefficients,
+        np.array([float(_value(problem, f)) for f in jnp.asarray(outputs)]),
+        path.stopped,
+        path.steps,
         notes,
         targets,
     )
+
+
+@eqx.filter_jit
+def _value(problem: Problem, outputs: Array) -> Array:
+    return problem.value(outputs)
 
 
 def _rising(times: ArrayLike, loss: Loss) -> Float64[np.ndarray, " t"]:

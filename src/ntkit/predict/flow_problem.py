@@ -1,19 +1,15 @@
-"""The differential equation of a flow on a loss, and which method suits it."""
+"""The differential equation of a flow on a loss."""
 
 from typing import Any
 
-import diffrax
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from ntkit.losses import HINGE, Loss
-from ntkit.predict.chebyshev import Chebyshev
-from ntkit.predict.products import product
+from ntkit.losses import Loss
+from ntkit.predict.products import product, single_product
 from ntkit.predict.stops import Stop
-
-PRODUCTS = 20  # of the power method, for the largest rate
 
 
 class Problem(eqx.Module):
@@ -37,8 +33,8 @@ class Problem(eqx.Module):
     start: Float[Array, "n o"]
     loss: Loss = eqx.field(static=True)
     flat: bool = eqx.field(static=True)
-    learning_rate: float
-    damping: float | None
+    learning_rate: Array
+    damping: Array | None
 
     def value(self, outputs: Float[Array, "n o"]) -> Array:
         """The loss; the caller's own gets the shapes in which the targets came."""
@@ -53,7 +49,16 @@ class Problem(eqx.Module):
     def force(self, outputs: Float[Array, "n o"]) -> tuple[Array, Array]:
         """−η Θ ∂L/∂f and −η ∂L/∂f."""
         push = -self.learning_rate * jax.grad(self.value)(outputs)
-        return product(jnp, self.kernel, push), push
+        single = not callable(self.kernel) and self.kernel.dtype == jnp.float32
+        return (single_product(self.kernel, push) if single else product(jnp, self.kernel, push)), push
+
+    def outputs_of(self, state: Any) -> Float[Array, "n o"]:
+        """f, of a state."""
+        return state[0] if self.damping is None else state[0][0]
+
+    def coefficients_of(self, state: Any) -> Float[Array, "n o"]:
+        """α, of a state."""
+        return state[1] if self.damping is None else state[0][1]
 
     def state(self) -> Any:
         """At the start, at rest."""
@@ -66,32 +71,3 @@ class Problem(eqx.Module):
             return self.force(state[0])
         places, speeds = state
         return speeds, jax.tree.map(lambda v, f: f - self.damping * v, speeds, self.force(places[0]))
-
-
-def choose_solver(problem: Problem, end: float, tolerance: float) -> Any:
-    """The method that takes the fewest products up to this time.
-
-    A classical method takes some ρ T/3.3 steps, ρ being the largest rate of the flow, whatever the tolerance; `Chebyshev` takes steps by accuracy alone, some
-    6/√tolerance. With momentum the rates are complex numbers, which rules it out.
-    """
-    if problem.damping is not None:
-        return diffrax.Dopri8()
-    return Chebyshev() if float(_largest_rate(problem)) * end > 12 / tolerance**0.5 else diffrax.Tsit5()
-
-
-@eqx.filter_jit
-def _largest_rate(problem: Problem) -> Array:
-    """That of the first moment; of the hinge, which bends later, a bound on that of any."""
-
-    def once(_: Any, found: tuple[Array, Array]) -> tuple[Array, Array]:
-        v = found[1]
-        if problem.loss.name == "hinge":
-            bent = problem.learning_rate * v / (2 * HINGE * len(v))
-            changed = product(jnp, problem.kernel, bent)
-        else:
-            changed = jax.jvp(lambda f: problem.force(f)[0], (problem.start,), (v,))[1]
-        size = jnp.linalg.norm(changed)
-        return size, changed / jnp.where(size > 0, size, 1.0)
-
-    first = jax.random.normal(jax.random.key(0), problem.start.shape, problem.start.dtype)
-    return jax.lax.fori_loop(0, PRODUCTS, once, (jnp.zeros((), first.dtype), first))[0]

@@ -8,7 +8,6 @@ import numpy as np
 from jaxtyping import Array, Float64
 
 from ntkit.errors import InputError
-from ntkit.losses import Loss
 
 Measure = Callable[[Array, Array, Callable[[Array], Array]], Array]
 
@@ -34,7 +33,7 @@ class _Margin(NamedTuple):
     Accuracy jumps; the margin of the point whose turning right brings the accuracy asked for does not.
     """
 
-    wrong: int
+    wrong: np.ndarray
     classes: bool
 
     def __call__(self, outputs: Array, y: Array, loss: Callable[[Array], Array]) -> Array:
@@ -52,15 +51,13 @@ class _Margin(NamedTuple):
 class _Level(NamedTuple):
     """How far the loss is below where training ends."""
 
-    level: float
+    level: np.ndarray
 
     def __call__(self, outputs: Array, y: Array, loss: Callable[[Array], Array]) -> Array:
         return self.level - loss(outputs)
 
 
-def stop_at(
-    accuracy: float | None, level: float | None, loss: Loss, y: Float64[np.ndarray, "n o"]
-) -> Stop | None:
+def stop_at(accuracy: float | None, level: float | None, y: Float64[np.ndarray, "n o"]) -> Stop | None:
     """What `loss_flow` is asked to stop at; None for nothing.
 
     Raises:
@@ -76,9 +73,9 @@ def stop_at(
                 f"stop_at_accuracy needs targets of classes, and y has {len(np.unique(y))} different values; use stop_at_loss."
             )
         wrong = int(np.floor(len(y) * (1 - accuracy) + 1e-9))
-        found.append(("accuracy", _Margin(min(wrong, len(y) - 1), classes)))
+        found.append(("accuracy", _Margin(np.array(min(wrong, len(y) - 1)), classes)))
     if level is not None:
         if not np.isfinite(level):
             raise InputError(f"stop_at_loss is {level}; expected a finite number.")
-        found.append(("loss", _Level(float(level))))
+        found.append(("loss", _Level(np.array(float(level)))))
     return Stop(tuple(m for _, m in found), tuple(n for n, _ in found)) if found else None

@@ -92,8 +92,8 @@ class TrainingCurve:
             InputError: a time is negative or NaN.
             NumericalError: the outputs leave the range of float64.
         """
-        left = _combine(self.eigen.vectors / self.root[:, None], self.unlearnt(times), self._modes)
-        return self.targets.restore(_finite(self.targets.y - left))
+        left = self._of_modes(self.eigen.vectors / self.root[:, None], self.unlearnt(times))
+        return self.targets.restore(_finite(self.targets.y - _times_first(left, np.shape(times), self.targets.y.shape)))
 
     def test(
         self, times: Numbers, k_test_train: ArrayLike, f0_test: ArrayLike | None = None
@@ -114,8 +114,32 @@ class TrainingCurve:
         """
         cross = cross_kernel(k_test_train, len(self.values), "k_test_train")
         start = self.targets.start_at(f0_test, len(cross))
-        learnt = _combine(cross @ self.basis, self.gains(times), self._modes)
-        return self.targets.restore(_finite(start + learnt))
+        gains = self.gains(times)
+        if gains.size // len(self.values) * start.shape[1] < len(self.values):
+            with np.errstate(over="ignore", invalid="ignore"):  # which `_finite` reports
+                learnt = cross @ self._of_modes(self.basis, gains)
+        else:
+            learnt = self._of_modes(cross @ self.basis, gains)
+        return self.targets.restore(_finite(start + _times_first(learnt, gains.shape[:-1], start.shape)))
+
+    def coefficients(self, times: Numbers) -> Float64[np.ndarray, "*times n o"]:
+        """α(t), with which f(x, t) = f₀(x) + Θ(x, X) α(t): test points then cost one product, however many there are.
+
+        Args:
+            times: any shape, each at least 0; `numpy.inf` is allowed.
+
+        Raises:
+            InputError: a time is negative or NaN.
+            NumericalError: the coefficients leave the range of float64.
+
+        Example:
+            >>> from ntkit.predict import gradient_flow
+            >>> gradient_flow([[2.0, 0.0], [0.0, 4.0]], [1.0, 1.0]).coefficients(float("inf"))[:, 0].tolist()
+            [0.5, 0.25]
+        """
+        gains = self.gains(times)
+        alpha = self._of_modes(self.basis, gains)
+        return _finite(_times_first(alpha, gains.shape[:-1], self.targets.y.shape))
 
     def train_loss(self, times: Numbers) -> Float64[np.ndarray, "*times"]:
         """Squared loss on the training points, without the penalty: mean over examples of ½‖f(xᵢ) − yᵢ‖², weighted by w.
@@ -175,6 +199,14 @@ class TrainingCurve:
         """W^½ V: what a kernel of test points is multiplied by to see the modes."""
         return self.root[:, None] * self.eigen.vectors
 
+    def _of_modes(
+        self, basis: Float64[np.ndarray, "m n"], weights: Float64[np.ndarray, "*times n"]
+    ) -> Float64[np.ndarray, "m columns"]:
+        """Basis @ diag(weights) @ modes at each time, as one matrix product; columns are times and outputs."""
+        with np.errstate(over="ignore", invalid="ignore"):  # which `_finite` reports
+            columns = np.moveaxis(weights[..., None] * self._modes, -2, 0)
+            return basis @ columns.reshape(len(columns), -1)
+
     @property
     def _modes(self) -> Float64[np.ndarray, "n o"]:
         return self.basis.T @ self.targets.residual
@@ -230,16 +262,11 @@ def _weighted(
     return root, root[:, None] * kernel * root
 
 
-def _combine(
-    basis: Float64[np.ndarray, "m n"],
-    weights: Float64[np.ndarray, "*times n"],
-    modes: Float64[np.ndarray, "n o"],
+def _times_first(
+    product: Float64[np.ndarray, "m columns"], times: tuple[int, ...], shape: tuple[int, ...]
 ) -> Float64[np.ndarray, "*times m o"]:
-    """Basis @ diag(weights) @ modes at each time, as one matrix product instead of one for each time."""
-    with np.errstate(over="ignore", invalid="ignore"):  # which `_finite` reports
-        columns = np.moveaxis(weights[..., None] * modes, -2, 0)
-        product = basis @ columns.reshape(len(columns), -1)
-    return np.moveaxis(product.reshape(len(basis), *columns.shape[1:]), 0, -2)
+    """What `_of_modes` gives, with the times in front."""
+    return np.moveaxis(product.reshape(len(product), *times, shape[1]), 0, -2)
 
 
 def _finite(values: Float64[np.ndarray, "..."]) -> Float64[np.ndarray, "..."]:
