@@ -6,13 +6,13 @@ one, how far it moves in training, and how far the network's outputs get from th
 
 import json
 import pathlib
-import shutil
 
 import jax
 import numpy as np
 import plotly.graph_objects as go
 
 import ntkit as nk
+from picture import picture
 
 HERE = pathlib.Path(__file__).resolve().parent
 WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096)
@@ -106,22 +106,6 @@ def figure(name: str, values: np.ndarray) -> go.Figure:
         height=420,
         legend={"x": 0.99, "y": 0.99, "xanchor": "right"},
     )
-
-
-def picture(drawn: go.Figure, path: pathlib.Path) -> None:
-    """A screenshot of the figure in Chromium."""
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
-        )
-        page = browser.new_page(viewport={"width": 760, "height": 420})
-        page.set_content(drawn.to_html(include_plotlyjs=True, config={"staticPlot": True}, full_html=True))
-        page.wait_for_selector(".main-svg")
-        page.wait_for_timeout(300)
-        page.screenshot(path=str(path))
-        browser.close()
 
 
 def main() -> None:

@@ -74,7 +74,8 @@ def early_stopping(
     References:
         Ali, Kolter and Tibshirani, "A continuous-time view of early stopping for least squares regression", 2019, on what stopping does.
     """
-    kernel = symmetric_kernel(k_train_train, "the kernel")
+    symmetric_kernel(k_train_train, "the kernel")
+    kernel = np.asarray(k_train_train)  # in its own dtype, whose rounding the rule has to know
     targets = training_targets(y, len(kernel), f0_train)
     labels = fold_labels(folds, len(kernel))
     times, losses = np.empty(0), np.zeros(1)

@@ -171,6 +171,7 @@ def _solve(
         ),
         stepsize_controller=diffrax.ClipStepSizeController(control, step_ts=times),
         event=event,
+        adjoint=diffrax.ForwardMode(),
         max_steps=STEPS,
         throw=False,
     )

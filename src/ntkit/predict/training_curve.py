@@ -259,7 +259,8 @@ def _weighted(
             "positive weight for each training point. Leave points of weight 0 out."
         )
     root = np.sqrt(array)
-    return root, root[:, None] * kernel * root
+    dtype = np.asarray(k_train_train).dtype  # kept, so that its rounding is known
+    return root, (root[:, None] * kernel * root).astype(dtype if dtype.kind == "f" else np.float64)
 
 
 def _times_first(

@@ -11,7 +11,7 @@ import numpy as np
 
 import ntkit as nk
 from ntkit import datasets
-from ntkit.study import baselines, folder, infinite, kernels
+from ntkit.study import baselines, folder, function_space, infinite, kernels
 from ntkit.study.beside import trained_beside
 from ntkit.study.examples import Examples, describe, scale, shape
 from ntkit.study.kernel_file import float_type
@@ -155,6 +155,13 @@ def _infinite(
             {"confusion": infinite.confusion(examples, outputs)} if data.task == "classification" else {}
         )
         picture = kernel_picture(computed.ntk_train, examples, list(data.class_names))
+    with progress.stage("training", 3) as advance:
+        table = function_space.convergence_table(computed, modes, examples, curves)
+        advance(1)
+        scatter = function_space.scatter(computed, modes, examples, curves)
+        advance(1)
+        cross_entropy = function_space.cross_entropy_curves(computed, modes, examples)
+        advance(1)
     return {
         "modes": modes,
         "kernels": {
@@ -171,6 +178,9 @@ def _infinite(
         "samples": sample_images(data, examples, outputs),
         "ridge": path,
         "curves": curves,
+        "convergence": table,
+        "scatter": scatter,
+        "cross_entropy": cross_entropy,
         "spectrum": infinite.spectra(modes, examples),
         "picture": picture,
     }
