@@ -14,7 +14,14 @@ import scipy.linalg
 
 import ntkit as nk
 import record
-from ntkit.predict import ensemble, gradient_descent, gradient_flow, largest_learning_rate, loss_flow, posterior
+from ntkit.predict import (
+    ensemble,
+    gradient_descent,
+    gradient_flow,
+    largest_learning_rate,
+    loss_flow,
+    posterior,
+)
 
 sys.path.insert(0, str(record.ROOT / "tests"))
 
@@ -75,9 +82,7 @@ def _closed_forms() -> dict[str, float]:
         found[f"mse{name}_train"] = _off(curve.train(times), F0 + shrink @ (train - F0))
         for kind, kernel, cross in (("ntk", K, K_TEST), ("nngp", NNGP, CROSS)):
             relative = ridge if name != "_reg_relative" else 0.01 * np.trace(kernel) / len(K)
-            networks = ensemble(
-                gradient_flow(kernel, Y, ridge=relative, learning_rate=1 / OUTPUTS), NNGP
-            )
+            networks = ensemble(gradient_flow(kernel, Y, ridge=relative, learning_rate=1 / OUTPUTS), NNGP)
             at_test = networks.test(times, cross, CROSS, TEST)
             case = f"ensemble{name}_{kind}_test"
             found[f"{case}_mean"] = _off(at_test.mean, DYNAMICS[f"{case}_mean"])
@@ -85,14 +90,25 @@ def _closed_forms() -> dict[str, float]:
                 found[f"{case}_cov"] = _off(at_test.covariance, DYNAMICS[f"{case}_cov"])
             if not ridge:
                 at_train = networks.train(times)
-                found[f"ensemble_{kind}_train_mean"] = _off(at_train.mean, DYNAMICS[f"ensemble_{kind}_train_mean"])
-                found[f"ensemble_{kind}_train_cov"] = _off(at_train.covariance, DYNAMICS[f"ensemble_{kind}_train_cov"])
+                found[f"ensemble_{kind}_train_mean"] = _off(
+                    at_train.mean, DYNAMICS[f"ensemble_{kind}_train_mean"]
+                )
+                found[f"ensemble_{kind}_train_cov"] = _off(
+                    at_train.covariance, DYNAMICS[f"ensemble_{kind}_train_cov"]
+                )
     for kind in ("nngp", "ntkgp"):
-        block = {b: DYNAMICS[f"{kind[:3] if kind == 'ntkgp' else kind}_{b}"] for b in ("train_train", "test_train", "test_test")}
+        block = {
+            b: DYNAMICS[f"{kind[:3] if kind == 'ntkgp' else kind}_{b}"]
+            for b in ("train_train", "test_train", "test_test")
+        }
         process = posterior(block["train_train"], Y, noise=0.01 * np.trace(block["train_train"]) / len(K))
         found[f"gp_{kind}_mean"] = _off(process.mean(block["test_train"]), DYNAMICS[f"gp_{kind}_mean"])
-        found[f"gp_{kind}_cov"] = _off(process.covariance(block["test_train"], block["test_test"]), DYNAMICS[f"gp_{kind}_cov"])
-    at_end = ensemble(gradient_flow(K, Y, ridge=RIDGES["_reg_relative"]), NNGP).test(np.inf, K_TEST, CROSS, TEST)
+        found[f"gp_{kind}_cov"] = _off(
+            process.covariance(block["test_train"], block["test_test"]), DYNAMICS[f"gp_{kind}_cov"]
+        )
+    at_end = ensemble(gradient_flow(K, Y, ridge=RIDGES["_reg_relative"]), NNGP).test(
+        np.inf, K_TEST, CROSS, TEST
+    )
     found["gp_ntk_mean"] = _off(at_end.mean, DYNAMICS["gp_ntk_mean"])
     found["gp_ntk_cov"] = _off(at_end.covariance, DYNAMICS["gp_ntk_cov"])
     return found
@@ -122,14 +138,22 @@ def matrix_functions() -> None:
                 left = scipy.linalg.expm(-steps * rate / n * shifted)
                 curve = gradient_flow(k, y, f0_train=f0, ridge=ridge, learning_rate=rate)
             else:
-                one = np.block([[np.eye(n) - rate / n * shifted, -momentum * np.eye(n)], [rate / n * shifted, momentum * np.eye(n)]])
+                one = np.block(
+                    [
+                        [np.eye(n) - rate / n * shifted, -momentum * np.eye(n)],
+                        [rate / n * shifted, momentum * np.eye(n)],
+                    ]
+                )
                 left = np.linalg.matrix_power(one, steps)[:n, :n]
-                curve = gradient_descent(k, y, f0_train=f0, ridge=ridge, learning_rate=rate, momentum=momentum)
+                curve = gradient_descent(
+                    k, y, f0_train=f0, ridge=ridge, learning_rate=rate, momentum=momentum
+                )
             alpha = np.linalg.solve(shifted, (np.eye(n) - left) @ (y - f0))
             size = np.abs(np.concatenate([y, f0, f0_test])).max()
             train, test = f0 + k @ alpha, f0_test + cross @ alpha
             off = max(
-                np.abs(curve.train(steps) - train).max(), np.abs(curve.test(steps, cross, f0_test) - test).max()
+                np.abs(curve.train(steps) - train).max(),
+                np.abs(curve.test(steps, cross, f0_test) - test).max(),
             )
             worst[what] = max(worst[what], float(off / size))
     record.write(
@@ -214,7 +238,9 @@ def momentum() -> None:
                 try:
                     steps = [0, 2000, 4000]
                     loss = nk.finite.train(f, params, x, y, steps=4000, optimiser=rule, record=steps).loss
-                    edge[f"{name}, {factor}"] = "converges" if loss[2] < 1e-3 * loss[0] else f"diverges, {loss[2]:.1e}"
+                    edge[f"{name}, {factor}"] = (
+                        "converges" if loss[2] < 1e-3 * loss[0] else f"diverges, {loss[2]:.1e}"
+                    )
                 except nk.errors.NumericalError:
                     edge[f"{name}, {factor}"] = "diverges"
     right = all(state.startswith("converges") == name.endswith("0.99") for name, state in edge.items())

@@ -1,8 +1,8 @@
 """Training in function space beside neural-tangents 0.6.5: seconds and memory of both.
 
-`python bench/function_space_beside_nt.py` measures both rows, `… curves` or `… cross_entropy` one. neural-tangents comes in a virtual
-environment of its own, `.nt-venv`, made when it is first asked for. Cross-entropy takes shared CIFAR-10 images where they are
-at hand, and else drawn inputs.
+`python bench/function_space_beside_nt.py` measures both rows, `… curves` or `… cross_entropy` one. neural-tangents
+comes in a virtual environment of its own, `.nt-venv`, made when it is first asked for. Cross-entropy takes shared
+CIFAR-10 images where they are at hand, and else drawn inputs.
 """
 
 import json
@@ -75,11 +75,7 @@ def _curves(place: str) -> None:
     seconds = time.perf_counter() - begin
     np.save(folder / "our_train.npy", train)
     np.save(folder / "our_test.npy", test)
-    print(
-        json.dumps(
-            {"seconds": seconds, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
-        )
-    )
+    print(json.dumps({"seconds": seconds, "gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}))
 
 
 def cross_entropy() -> None:

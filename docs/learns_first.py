@@ -1,4 +1,7 @@
-"""Computes and draws the figures of the page "What a wide network learns first": `python docs/learns_first.py`, a minute on two cores."""
+"""Computes and draws the figures of the page "What a wide network learns first".
+
+`python docs/learns_first.py`, a minute on two cores.
+"""
 
 import json
 import pathlib
@@ -6,10 +9,10 @@ import pathlib
 import jax
 import numpy as np
 import plotly.graph_objects as go
+from picture import picture
 from plotly.subplots import make_subplots
 
 import ntkit as nk
-from picture import picture
 
 HERE = pathlib.Path(__file__).resolve().parent
 HARMONICS = (1, 2, 3, 4, 5, 6)
@@ -58,13 +61,24 @@ def learnt() -> go.Figure:
     measured = parts(outputs - outputs[0], angles) / (1 - parts(outputs[0], angles))
     drawn = go.Figure()
     for i, (harmonic, colour) in enumerate(zip(HARMONICS, COLOURS, strict=True)):
-        drawn.add_scatter(x=times, y=predicted[:, i], mode="lines", line_color=colour, name=f"sin {harmonic}φ")
+        drawn.add_scatter(
+            x=times, y=predicted[:, i], mode="lines", line_color=colour, name=f"sin {harmonic}φ"
+        )
         drawn.add_scatter(
             x=real.steps[1:] * rate, y=measured[1:, i], mode="markers", marker_color=colour, showlegend=False
         )
     drawn.update_xaxes(type="log", title="training time t")
     drawn.update_yaxes(title="part that is learnt", tickformat="~%", range=[-0.05, 1.1])
-    print(json.dumps({"width": WIDTH, "largest_distance": float(np.abs(measured[1:] - _at(curve, real.steps[1:] * rate, angles)).max())}))
+    print(
+        json.dumps(
+            {
+                "width": WIDTH,
+                "largest_distance": float(
+                    np.abs(measured[1:] - _at(curve, real.steps[1:] * rate, angles)).max()
+                ),
+            }
+        )
+    )
     return drawn.update_layout(
         title=f"Harmonics of a circle: lines are predicted, dots a network of width {WIDTH}",
         template="plotly_white", width=760, height=420,
@@ -105,7 +119,9 @@ def stopped() -> go.Figure:
     losses = nk.predict.squared_loss(curve.test([*times, np.inf], nk.ntk(network(1), x)), truth)
     print(json.dumps({"times": times, "distance_from_the_truth": losses.round(4).tolist()}))
     drawn.update_xaxes(title="φ")
-    return drawn.update_layout(template="plotly_white", width=760, height=380, legend={"orientation": "h", "y": -0.25})
+    return drawn.update_layout(
+        template="plotly_white", width=760, height=380, legend={"orientation": "h", "y": -0.25}
+    )
 
 
 if __name__ == "__main__":

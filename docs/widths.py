@@ -10,9 +10,9 @@ import pathlib
 import jax
 import numpy as np
 import plotly.graph_objects as go
+from picture import picture
 
 import ntkit as nk
-from picture import picture
 
 HERE = pathlib.Path(__file__).resolve().parent
 WIDTHS = (64, 128, 256, 512, 1024, 2048, 4096)

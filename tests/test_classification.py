@@ -37,7 +37,10 @@ def test_two_classes_are_scikit_learns_with_twice_the_kernel():
     away = np.array([-1.0, 1.0])
     variance = np.einsum("mab,a,b->m", covariance, away, away)
     ours = class_probabilities(
-        np.stack([0 * mean[:, 0], mean @ away], axis=1), variance[:, None, None] * np.diag([0.0, 1.0]), 4000, 0
+        np.stack([0 * mean[:, 0], mean @ away], axis=1),
+        variance[:, None, None] * np.diag([0.0, 1.0]),
+        4000,
+        0,
     )
     np.testing.assert_allclose(ours, theirs.predict_proba(x[30:]), atol=0.02)
     np.testing.assert_allclose(fit.probabilities(cross, diagonal, samples=4000), ours, atol=0.02)
@@ -57,7 +60,9 @@ def test_the_mode_and_its_curvature_are_those_of_the_posterior(seed, classes):
         f = f.reshape(8, classes)
         return (inverse @ f - y + softmax(f, axis=1)).ravel()
 
-    found = scipy.optimize.minimize(negative, np.zeros(8 * classes), jac=slope, method="BFGS", options={"gtol": 1e-8})
+    found = scipy.optimize.minimize(
+        negative, np.zeros(8 * classes), jac=slope, method="BFGS", options={"gtol": 1e-8}
+    )
     np.testing.assert_allclose(fit.mode, found.x.reshape(8, classes), atol=1e-4)
     p = softmax(fit.mode, axis=1)
     w = np.zeros((classes, 8, classes, 8))
@@ -106,7 +111,7 @@ def test_dirichlet_is_regression_on_transformed_labels():
 
 def test_labels_are_checked():
     for bad in ([0, 1, 2.5], [0, 1], [-1, 0, 1], [["a"], ["b"], ["c"]], np.zeros((3, 1))):
-        with pytest.raises(InputError, match="labels has shape .* whole numbers from 0 on, or one-hot"):
+        with pytest.raises(InputError, match=r"labels has shape .* whole numbers from 0 on, or one-hot"):
             one_hot(bad, 3)
     with pytest.raises(InputError, match="rows that are not one-hot"):
         one_hot([[1, 1], [0, 1]], 2)

@@ -1,5 +1,7 @@
 """What governs the speed of training: rates, bounds and times against the curves; the best steps against a search."""
 
+import itertools
+
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -41,7 +43,9 @@ def test_the_loss_keeps_below_its_bound(case, rate, time):
     expected = np.exp(-2 * rate * smallest * time / len(k)) * squared_loss(f0, y)
     np.testing.assert_allclose(found.bound(time), expected, rtol=1e-8)
     assert found.loss(time) <= found.bound(time) * (1 + 1e-12)
-    np.testing.assert_allclose(found.loss(time), gradient_flow(k, y, f0_train=f0, learning_rate=rate).train_loss(time))
+    np.testing.assert_allclose(
+        found.loss(time), gradient_flow(k, y, f0_train=f0, learning_rate=rate).train_loss(time)
+    )
 
 
 @hypothesis.given(cases, st.floats(0.001, 0.999), st.sampled_from([0.0, 0.1]))
@@ -59,7 +63,7 @@ def test_modes_hold_all_of_the_targets_and_are_learnt_in_order(case):
     found = convergence(k, y, f0_train=f0)
     np.testing.assert_allclose(found.power, target_power(k, y - f0).power, atol=1e-12)
     order = found.order()
-    assert all(a.time_constant <= b.time_constant for a, b in zip(order[:-1], order[1:], strict=True))
+    assert all(a.time_constant <= b.time_constant for a, b in itertools.pairwise(order))
     np.testing.assert_allclose(sum(mode.power for mode in order), 1, atol=1e-4)
     assert order[:2] == found.order(2)
     constant = found.time_constants[0]

@@ -52,7 +52,7 @@ def test_folds_are_refits_without_them(case, seed, how):
 def test_folds_are_checked():
     fit = kernel_regression(np.eye(4), np.ones(4))
     for bad in (1, 0, -2, [0, 0, 0, 0], [0, 1], [0.5, 1.0, 2.0, 3.0]):
-        with pytest.raises(InputError, match="folds is .*; expected from 2 to 4 folds"):
+        with pytest.raises(InputError, match=r"folds is .*; expected from 2 to 4 folds"):
             cross_validate(fit, bad)
     with pytest.raises(InputError, match="folds is 5, more than the 4 training points"):
         cross_validate(fit, 5)
@@ -70,7 +70,9 @@ def test_one_decomposition_serves_any_ridge_and_any_targets(case, ridge):
     one, two = posterior(eigen, y, noise=ridge), posterior(k, -y, noise=ridge).refit(y)
     expected = posterior(k, y, noise=ridge)
     for process in (one, two):
-        np.testing.assert_allclose(process.log_marginal_likelihood, expected.log_marginal_likelihood, rtol=1e-7)
+        np.testing.assert_allclose(
+            process.log_marginal_likelihood, expected.log_marginal_likelihood, rtol=1e-7
+        )
         np.testing.assert_allclose(process.covariance(k, k), expected.covariance(k, k), atol=1e-8)
     a, b = cholesky(k, ridge=ridge), shifted(eigen, ridge=ridge)
     np.testing.assert_allclose(a.inverse_diagonal(), b.inverse_diagonal(), rtol=1e-6)

@@ -115,7 +115,10 @@ def test_training_stops_at_an_accuracy():
     assert np.mean(before == classes) < 0.8 <= np.mean(after == classes)
     signs = loss_flow(K, 2.0 * classes - 1, [1e5], loss="logistic", stop_at_accuracy=1.0)
     assert signs.stopped == "accuracy"
-    assert np.all(np.sign(loss_flow(K, 2.0 * classes - 1, [signs.times[-1] * 1.01], loss="logistic").train[-1]) == 2 * classes - 1)
+    assert np.all(
+        np.sign(loss_flow(K, 2.0 * classes - 1, [signs.times[-1] * 1.01], loss="logistic").train[-1])
+        == 2 * classes - 1
+    )
 
 
 def test_training_stops_at_a_loss_or_at_once():
@@ -134,7 +137,9 @@ def test_cross_entropy_grows_as_the_logarithm_of_time_and_infinity_is_refused():
     flow = loss_flow(K, LABELS, [1e3, 1e4, 1e5], tolerance=1e-3)
     growth = np.diff(np.linalg.norm(flow.train, axis=(1, 2)))
     np.testing.assert_allclose(growth[1], growth[0], rtol=0.2)
-    with pytest.raises(InputError, match="out of reach for cross_entropy: it has no least value at finite outputs"):
+    with pytest.raises(
+        InputError, match="out of reach for cross_entropy: it has no least value at finite outputs"
+    ):
         loss_flow(K, LABELS, [1.0, np.inf])
     with pytest.raises(InputError, match="out of reach for huber: its flow has no closed form"):
         loss_flow(K, Y, [1.0, np.inf], loss="huber")

@@ -21,11 +21,15 @@ def test_values_are_means_over_examples_of_sums_over_outputs():
     gap = F - SIGNS
     np.testing.assert_allclose(value("squared", F, SIGNS), np.sum(gap**2) / 14)
     small = np.abs(gap) <= 1
-    np.testing.assert_allclose(value("huber", F, SIGNS), np.sum(np.where(small, gap**2 / 2, np.abs(gap) - 0.5)) / 7)
+    np.testing.assert_allclose(
+        value("huber", F, SIGNS), np.sum(np.where(small, gap**2 / 2, np.abs(gap) - 0.5)) / 7
+    )
     logistic = np.sum(np.log1p(np.exp(-SIGNS * F))) / 7
     np.testing.assert_allclose(value("logistic", F, SIGNS), logistic)
     np.testing.assert_allclose(value("binary_cross_entropy", F, (SIGNS + 1) / 2), logistic)
-    np.testing.assert_allclose(value("hinge", F, SIGNS), np.sum(np.maximum(0, 1 - SIGNS * F)) / 7, atol=3 * HINGE / 4)
+    np.testing.assert_allclose(
+        value("hinge", F, SIGNS), np.sum(np.maximum(0, 1 - SIGNS * F)) / 7, atol=3 * HINGE / 4
+    )
 
 
 def test_cross_entropy_takes_classes_or_their_probabilities():
@@ -56,5 +60,5 @@ def test_a_loss_is_a_name_or_a_function():
     assert own.own
     assert own.finite
     assert not choose_loss("squared").own
-    with pytest.raises(InputError, match="loss must be one of squared, huber, .*; found 'absolute'"):
+    with pytest.raises(InputError, match=r"loss must be one of squared, huber, .*; found 'absolute'"):
         choose_loss("absolute")

@@ -80,8 +80,7 @@ def _losses(f, params, x, y, rule):
     """After 0, 2000 and 4000 steps; beyond the range of numbers, infinite."""
     try:
         return nk.finite.train(f, params, x, y, steps=4000, optimiser=rule, record=[0, 2000, 4000]).loss
-    except NumericalError as error:
-        assert "the training diverged" in str(error)
+    except NumericalError:
         return [1.0, 1.0, np.inf]
 
 

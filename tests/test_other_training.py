@@ -29,13 +29,23 @@ def linear_model(seed, n=6, m=3, weights=9, outputs=2):
     """f = c + J θ: features of training and test points, constants, weights at the start, targets."""
     draw = np.random.default_rng(seed)
     features, constants = draw.normal(size=(n + m, weights)), draw.normal(size=(n + m, outputs))
-    return features[:n], features[n:], constants[:n], constants[n:], draw.normal(size=(weights, outputs)), (
-        draw.normal(size=(n, outputs))
+    return (
+        features[:n],
+        features[n:],
+        constants[:n],
+        constants[n:],
+        draw.normal(size=(weights, outputs)),
+        (draw.normal(size=(n, outputs))),
     )
 
 
 models = st.builds(
-    linear_model, st.integers(0, 9999), st.integers(1, 8), st.integers(1, 3), st.integers(1, 12), st.integers(1, 3)
+    linear_model,
+    st.integers(0, 9999),
+    st.integers(1, 8),
+    st.integers(1, 3),
+    st.integers(1, 12),
+    st.integers(1, 3),
 )
 
 
@@ -51,7 +61,12 @@ def test_weight_decay_is_the_flow_of_the_weights(model, time, ridge, weighted):
     power = scipy.linalg.expm(time * whole)
     end = power[:p, :p] @ theta + power[:p, p:]
     curve = weight_decay_flow(
-        j @ j.T, y, ridge=ridge, f0_train=c + j @ theta, tangent_train=j @ theta, weights=w if weighted else None
+        j @ j.T,
+        y,
+        ridge=ridge,
+        f0_train=c + j @ theta,
+        tangent_train=j @ theta,
+        weights=w if weighted else None,
     )
     np.testing.assert_allclose(curve.train(time), c + j @ end, atol=1e-8)
     found = curve.test(time, j_test @ j.T, c_test + j_test @ theta, j_test @ theta)
@@ -86,13 +101,15 @@ def test_weight_decay_of_a_linear_model_ends_at_ridge_regression_towards_zero():
     found = curve.test([1.0, np.inf], j_test @ j.T, (j_test @ theta)[:, 0])
     np.testing.assert_allclose(found[1], expected.predict(j_test @ j.T), atol=1e-10)
     nothing = weight_decay_flow(eigendecomposition(j @ j.T), y, ridge=0.7)
-    np.testing.assert_allclose(nothing.train(2.0), gradient_flow(j @ j.T, y, ridge=0.7).train(2.0), atol=1e-12)
+    np.testing.assert_allclose(
+        nothing.train(2.0), gradient_flow(j @ j.T, y, ridge=0.7).train(2.0), atol=1e-12
+    )
 
 
 def test_weight_decay_is_checked():
     with pytest.raises(InputError, match=r"tangent_train has shape \(3,\); expected \(2,\), like f0_train"):
         weight_decay_flow(np.eye(2), [1.0, 1.0], ridge=0.1, tangent_train=np.ones(3))
-    with pytest.raises(InputError, match="a step would take all of the weights; expected less than .* 2"):
+    with pytest.raises(InputError, match=r"a step would take all of the weights; expected less than .* 2"):
         weight_decay_descent(np.eye(2), [1.0, 1.0], ridge=4.0, learning_rate=0.5)
     with pytest.raises(InputError, match=r"ridge is -1\.0"):
         weight_decay_descent(np.eye(2), [1.0, 1.0], ridge=-1.0, learning_rate=0.5)
@@ -142,7 +159,9 @@ def test_kernels_of_outputs_are_checked():
         separate_outputs(gradient_flow, np.eye(2), np.ones((2, 3)))
     with pytest.raises(InputError, match=r"y has shape \(2,\); expected \(n, outputs\)"):
         coupled_outputs(gradient_flow, np.eye(2), np.ones(2))
-    with pytest.raises(InputError, match=r"f0_train has shape \(2,\); expected a column for each of 3 outputs"):
+    with pytest.raises(
+        InputError, match=r"f0_train has shape \(2,\); expected a column for each of 3 outputs"
+    ):
         separate_outputs(gradient_flow, np.ones((2, 2, 3)), np.ones((2, 3)), f0_train=np.ones(2))
 
 

@@ -19,7 +19,9 @@ def test_predictions_in_tiles_are_those_of_the_whole(rows, tmp_path):
     whole, curve = k(X_TEST, X), gradient_flow(k(X).ntk, Y)
     networks, diagonal = ensemble(curve, k(X).nngp), k.diag(X_TEST).nngp
     times = [0.0, 3.0]
-    files = KernelPair(*(np.lib.format.open_memmap(tmp_path / f"{i}.npy", "w+", float, (50, 12)) for i in (0, 1)))
+    files = KernelPair(
+        *(np.lib.format.open_memmap(tmp_path / f"{i}.npy", "w+", float, (50, 12)) for i in (0, 1))
+    )
     for file, array in zip(files, whole, strict=True):
         file[:] = array
     for kernel, points in ((k, (X_TEST, X)), (files, (None, None))):
@@ -29,7 +31,9 @@ def test_predictions_in_tiles_are_those_of_the_whole(rows, tmp_path):
             lambda part, pair: networks.test_variance(times, pair.ntk, pair.nngp, diagonal[part]),
             kernel, *points, axis=1, rows=rows,
         )  # fmt: skip
-        np.testing.assert_allclose(spread, networks.test_variance(times, whole.ntk, whole.nngp, diagonal), atol=1e-12)
+        np.testing.assert_allclose(
+            spread, networks.test_variance(times, whole.ntk, whole.nngp, diagonal), atol=1e-12
+        )
 
 
 def test_tiles_are_checked():

@@ -227,7 +227,9 @@ def test_weights_are_those_of_the_losses(case, time, ridge, seed):
     )
     end = kernel_regression(k, y, ridge=1e-9 + ridge / weights, f0_train=f0)
     if ridge:
-        np.testing.assert_allclose(curve.test(np.inf, k_test, f0_test), end.predict(k_test, f0_test), atol=1e-6)
+        np.testing.assert_allclose(
+            curve.test(np.inf, k_test, f0_test), end.predict(k_test, f0_test), atol=1e-6
+        )
 
 
 def test_weights_are_checked():

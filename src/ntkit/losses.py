@@ -83,8 +83,8 @@ def logistic(y: Array, target: Array) -> Array:
 def hinge(y: Array, target: Array) -> Array:
     """max(0, 1 − target · y) for targets −1 and 1, the mean over examples of the sum over outputs.
 
-    Within 0.01 of its kink the hinge is the parabola that joins it smoothly: at the kink itself gradient flow would have to slide along it, which no
-    method with steps can do. The loss is 0.0025 at the kink and differs nowhere by more.
+    Within 0.01 of its kink the hinge is the parabola that joins it smoothly: at the kink itself gradient flow would
+    have to slide along it, which no method with steps can do. The loss is 0.0025 at the kink and differs nowhere by more.
 
     Example:
         >>> import numpy as np

@@ -74,12 +74,14 @@ class Convergence:
 
         References:
             Du, Zhai, Poczos and Singh, "Gradient descent provably optimizes over-parameterized neural networks", 2019, theorem
-            3.2, whose loss is a sum over examples, so that n is 1; Arora et al., "Fine-grained analysis of optimization and generalization
-            for overparameterized two-layer neural networks", 2019, theorem 3.1.
+            3.2, whose loss is a sum over examples, so that n is 1; Arora et al., "Fine-grained analysis of
+            optimization and generalization for overparameterized two-layer neural networks", 2019, theorem 3.1.
         """
         if self.curve.ridge > 0:
             raise InputError("the bound is that of training without a ridge; pass ridge=0.")
-        slowest = dataclasses.replace(self.curve, values=np.full_like(self.curve.values, self.curve.values[-1]))
+        slowest = dataclasses.replace(
+            self.curve, values=np.full_like(self.curve.values, self.curve.values[-1])
+        )
         return slowest.train_loss(times)
 
     def time_to_loss(self, loss: float) -> float:
@@ -138,7 +140,8 @@ def convergence(
 ) -> Convergence:
     r"""How training on the squared loss converges.
 
-    What is left of mode i of y − f₀ at time t is exp(−η (λᵢ + ridge) t/n) of it: targets in modes of large eigenvalues are learnt first.
+    What is left of mode i of y − f₀ at time t is exp(−η (λᵢ + ridge) t/n) of it: targets in modes of large eigenvalues
+    are learnt first.
 
     Args:
         k_train_train: (n, n) tangent kernel of the training points, or its `Eigen`.

@@ -47,8 +47,8 @@ def early_stopping(
 ) -> EarlyStopping:
     r"""The time of the least predicted test loss.
 
-    Every fold is predicted by training on all others, at every time: cross-validation of the whole curve, exactly. A mean over examples in the loss makes times of fewer
-    examples comparable. Costs a decomposition for each fold.
+    Every fold is predicted by training on all others, at every time: cross-validation of the whole curve, exactly. A
+    mean over examples in the loss makes times of fewer examples comparable. Costs a decomposition for each fold.
 
     Args:
         k_train_train: (n, n) tangent kernel of the training points.
@@ -72,7 +72,8 @@ def early_stopping(
         (True, True)
 
     References:
-        Ali, Kolter and Tibshirani, "A continuous-time view of early stopping for least squares regression", 2019, on what stopping does.
+        Ali, Kolter and Tibshirani, "A continuous-time view of early stopping for least squares regression", 2019, on
+        what stopping does.
     """
     symmetric_kernel(k_train_train, "the kernel")
     kernel = np.asarray(k_train_train)  # in its own dtype, whose rounding the rule has to know

@@ -10,11 +10,11 @@ from ntkit.predict.gaussian import Gaussian
 from ntkit.predict.gradient_descent import gradient_descent, largest_learning_rate
 from ntkit.predict.gradient_flow import gradient_flow
 from ntkit.predict.laplace import LaplaceClassifier, laplace
-from ntkit.predict.ridge_choice import RidgeChoice, choose_ridge
 from ntkit.predict.loss import squared_loss
 from ntkit.predict.outputs import CoupledOutputs, SeparateOutputs, coupled_outputs, separate_outputs
 from ntkit.predict.posterior import Posterior, posterior
 from ntkit.predict.ridge import KernelRegression, kernel_regression
+from ntkit.predict.ridge_choice import RidgeChoice, choose_ridge
 from ntkit.predict.stochastic import StochasticDescent, StochasticRun, stochastic_gradient_descent
 from ntkit.predict.tiles import in_tiles, kernel_tiles
 from ntkit.predict.training_curve import TrainingCurve

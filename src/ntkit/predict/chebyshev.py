@@ -1,7 +1,8 @@
 """A stabilised explicit method for flows of losses: Runge–Kutta–Chebyshev of order two, as a solver of diffrax.
 
-The flow of a convex loss is stiff, and its Jacobian −Θ H has real eigenvalues of at least −ρ. An explicit method of s stages that spends them on stability is stable up
-to steps of 0.65 s²/ρ: to go far costs the square root of what it costs a classical method, without a linear system.
+The flow of a convex loss is stiff, and its Jacobian −Θ H has real eigenvalues of at least −ρ. An explicit method of s
+stages that spends them on stability is stable up to steps of 0.65 s²/ρ: to go far costs the square root of what it
+costs a classical method, without a linear system.
 """
 
 from collections.abc import Callable
@@ -35,7 +36,10 @@ class Chebyshev(diffrax.AbstractSolver[_State]):
     Example:
         >>> import diffrax
         >>> from ntkit.predict.chebyshev import Chebyshev
-        >>> term, control = diffrax.ODETerm(lambda t, y, args: -y), diffrax.PIDController(rtol=1e-4, atol=1e-4)
+        >>> term, control = (
+        ...     diffrax.ODETerm(lambda t, y, args: -y),
+        ...     diffrax.PIDController(rtol=1e-4, atol=1e-4),
+        ... )
         >>> end = diffrax.diffeqsolve(term, Chebyshev(), 0.0, 1.0, None, 1.0, stepsize_controller=control)
         >>> round(float(end.ys[0]), 3)
         0.368
@@ -63,16 +67,14 @@ class Chebyshev(diffrax.AbstractSolver[_State]):
 
     def step(
         self, terms: Any, t0: Any, t1: Any, y0: Y, args: Any, solver_state: _State, made_jump: Any
-    ) -> tuple[Y, Y, dict[str, Y], _State, diffrax.RESULTS]:
+    ) -> tuple[Y, Y, dict[str, Y], _State, Any]:
         h, first = t1 - t0, solver_state.derivative
         largest, direction = _amplify(terms, t0, y0, args, solver_state.direction)
         stages = jnp.floor(1 + jnp.sqrt(1 + 1.54 * jnp.abs(h) * MARGIN * largest))
         stages = jnp.clip(stages, 2, MOST_STAGES)
         y1 = _stages(lambda y: terms.vf(t0, y, args), y0, first, h, stages)
         last = terms.vf(t1, y1, args)
-        error = jax.tree.map(
-            lambda a, b, f, g: 0.8 * (a - b) + 0.4 * h * (f + g), y0, y1, first, last
-        )
+        error = jax.tree.map(lambda a, b, f, g: 0.8 * (a - b) + 0.4 * h * (f + g), y0, y1, first, last)
         scale = jax.tree.map(lambda f: h * f, (first, last))
         dense = {"y0": y0, "y1": y1, "k0": scale[0], "k1": scale[1]}
         return y1, error, dense, _State(last, direction), diffrax.RESULTS.successful

@@ -38,7 +38,9 @@ def one_hot(labels: ArrayLike, rows: int, classes: int | None = None) -> Float64
     numbers = array.astype(np.int64)
     count = int(numbers.max(initial=0)) + 1 if classes is None else classes
     if count < 2 or numbers.max(initial=0) >= count:
-        raise InputError(f"labels reach {numbers.max(initial=0)} and there are {count} classes; expected at least 2.")
+        raise InputError(
+            f"labels reach {numbers.max(initial=0)} and there are {count} classes; expected at least 2."
+        )
     return np.eye(count)[numbers]
 
 

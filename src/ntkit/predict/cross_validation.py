@@ -105,7 +105,7 @@ def fold_labels(folds: int | ArrayLike, n: int) -> Int[np.ndarray, " n"]:
         array([0, 1, 0, 1, 0])
     """
     labels = np.arange(n) % folds if isinstance(folds, int) and folds > 0 else np.asarray(folds)
-    if labels.shape != (n,) or labels.dtype.kind not in "iu" or not 2 <= len(np.unique(labels)):
+    if labels.shape != (n,) or labels.dtype.kind not in "iu" or not len(np.unique(labels)) >= 2:
         raise InputError(
             f"folds is {folds if np.ndim(folds) == 0 else f'shaped {labels.shape}'}; expected from 2 to {n} folds, or ({n},) "
             "whole numbers, the fold of each training point, with two folds at least."

@@ -69,10 +69,10 @@ def dirichlet(
 ) -> DirichletClassifier:
     r"""Classification by exact regression: no iteration, one factorisation for each class.
 
-    A label is taken as one observation of a Dirichlet distribution with concentration α_ε. The rate of class k then is Gamma(α, 1), α = α_ε + 1 for the
-    label's class and α_ε for others, and its logarithm is taken as Gaussian with the same mean and variance of the rate: variance
-    s² = log(1 + 1/α), mean log α − s²/2. These are the targets and noise of a regression for each class; its prior mean is the average target of
-    all.
+    A label is taken as one observation of a Dirichlet distribution with concentration α_ε. The rate of class k then is
+    Gamma(α, 1), α = α_ε + 1 for the label's class and α_ε for others, and its logarithm is taken as Gaussian with the
+    same mean and variance of the rate: variance s² = log(1 + 1/α), mean log α − s²/2. These are the targets and noise
+    of a regression for each class; its prior mean is the average target of all.
 
     Args:
         k_train_train: (n, n) prior covariance of the logarithm of a rate, such as the NNGP.

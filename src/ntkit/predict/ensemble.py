@@ -36,7 +36,9 @@ class Ensemble:
             InputError: a time is negative or NaN.
         """
         root = self.curve.root
-        left = (self.curve.eigen.vectors * self.curve.unlearnt(times)[..., None, :]) @ self.curve.eigen.vectors.T
+        left = (
+            self.curve.eigen.vectors * self.curve.unlearnt(times)[..., None, :]
+        ) @ self.curve.eigen.vectors.T
         left = left / root[:, None] * root
         return Gaussian(self.curve.train(times), left @ self.nngp @ np.swapaxes(left, -1, -2))
 
@@ -52,7 +54,8 @@ class Ensemble:
         basis, modes = self.curve.eigen.vectors / self.curve.root[:, None], self._modes()
         unlearnt = self.curve.unlearnt(times)
         found = [
-            np.einsum("mi,mi->m", (basis * u) @ modes, basis * u) for u in unlearnt.reshape(-1, basis.shape[1])
+            np.einsum("mi,mi->m", (basis * u) @ modes, basis * u)
+            for u in unlearnt.reshape(-1, basis.shape[1])
         ]
         return np.maximum(np.reshape(found, (*unlearnt.shape[:-1], len(basis))), 0.0)
 
@@ -128,12 +131,13 @@ class Ensemble:
 def ensemble(curve: TrainingCurve, nngp_train_train: ArrayLike) -> Ensemble:
     r"""Training from every initialisation at once.
 
-    An infinitely wide network starts from a draw f₀ ~ GP(0, κ), κ the NNGP, and its training is affine in f₀: outputs stay Gaussian. With W(t) = Θ(x, X)
-    Φ(t), and for gradient flow Φ(t) = (Θ + ridge)⁻¹ (I − exp(−η t (Θ + ridge)/n)),
+    An infinitely wide network starts from a draw f₀ ~ GP(0, κ), κ the NNGP, and its training is affine in f₀: outputs
+    stay Gaussian. With W(t) = Θ(x, X) Φ(t), and for gradient flow Φ(t) = (Θ + ridge)⁻¹ (I − exp(−η t (Θ + ridge)/n)),
 
         mean = W y,   covariance = κ(x, x) + W κ(X, X) Wᵀ − W κ(X, x) − κ(x, X) Wᵀ.
 
-    For a network of which the last layer alone is trained the NNGP is the tangent kernel too; at t = ∞ without ridge this is `posterior` without noise.
+    For a network of which the last layer alone is trained the NNGP is the tangent kernel too; at t = ∞ without ridge
+    this is `posterior` without noise.
 
     Args:
         curve: `gradient_flow` or `gradient_descent` of the tangent kernel, from an initial output of zero.

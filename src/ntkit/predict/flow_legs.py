@@ -75,7 +75,7 @@ def follow(
         stopped = bool(found["result"] == diffrax.RESULTS.event_occurred)
         if not (stopped or bool(found["result"] == diffrax.RESULTS.successful)):
             raise NumericalError(
-                f"the flow could not be followed to t = {times[-1]:.4g}: {diffrax.RESULTS[found['result']]} "
+                f"the flow could not be followed to t = {times[-1]:.4g}: {diffrax.RESULTS[found['result']]} "  # type: ignore[misc]
                 "Ask for an earlier time, a larger tolerance or a smaller learning rate."
             )
         start, state = (float(found["end"]), found["state"]) if stopped else (until, found["state"])
@@ -86,17 +86,26 @@ def follow(
             state = (problem.start + product(jnp, problem.kernel, alpha), alpha)
         if stopped:
             assert stop is not None
-            parts.append(([start], problem.outputs_of(state)[None], problem.coefficients_of(state)[None]))
+            parts.append(
+                (np.array([start]), problem.outputs_of(state)[None], problem.coefficients_of(state)[None])
+            )
             # The root is found to a tolerance: the largest of the numbers is the one that has reached 0.
             reached = np.asarray(problem.stops(stop, problem.outputs_of(state)))
-            return Path(*map(np.concatenate, zip(*parts, strict=True)), stop.names[int(np.argmax(reached))], steps)
-    return Path(*map(np.concatenate, zip(*parts, strict=True)), None, steps)
+            return _path(parts, stop.names[int(np.argmax(reached))], steps)
+    return _path(parts, None, steps)
+
+
+def _path(parts: list[tuple[Any, Any, Any]], stopped: str | None, steps: int) -> Path:
+    times, outputs, coefficients = (np.concatenate(pieces) for pieces in zip(*parts, strict=True))
+    return Path(times, outputs, coefficients, stopped, steps)
 
 
 def _legs(problem: Problem, rate: float, end: float, tolerance: float, stop: Stop | None) -> list[Leg]:
-    """A classical method takes some ρ T/3.3 steps, ρ being the largest rate of the flow, whatever the tolerance; `Chebyshev` takes steps by accuracy
-    alone, some 6/√tolerance. Where the flow may stop before its last time, the classical one goes ahead as far as it pays. With momentum the rates
-    are complex numbers, which rules `Chebyshev` out.
+    """Which methods, and until when.
+
+    A classical method takes some ρ T/3.3 steps, ρ being the largest rate of the flow, whatever the tolerance;
+    `Chebyshev` takes steps by accuracy alone, some 6/√tolerance. Where the flow may stop before its last time, the
+    classical one goes ahead as far as it pays. With momentum the rates are complex numbers, which rules `Chebyshev` out.
     """
     if problem.damping is not None:
         return [Leg(diffrax.Dopri8(), end)]
@@ -110,8 +119,9 @@ def _legs(problem: Problem, rate: float, end: float, tolerance: float, stop: Sto
 def _in_single_precision(problem: Problem, turns: float, tolerance: float) -> Problem:
     """The problem with a kernel of float32, at half the cost of a product, where rounding stays below the tolerance.
 
-    Rounding moves an eigenvalue λ by ε at most. By time T the modes with η h λ T/n ≥ 1 have been learnt, h being the curvature of the loss, and moved by ε/λ
-    at most: so by ε η h T/n = (ε/λ₁) ρ T. Entries that are rounded once, by less than half a unit, move it by a fifth of what `eigenvalue_noise` allows for.
+    Rounding moves an eigenvalue λ by ε at most. By time T the modes with η h λ T/n ≥ 1 have been learnt, h being the
+    curvature of the loss, and moved by ε/λ at most: so by ε η h T/n = (ε/λ₁) ρ T. Entries that are rounded once, by
+    less than half a unit, move it by a fifth of what `eigenvalue_noise` allows for.
     """
     if callable(problem.kernel) or problem.kernel.ndim > 2 or problem.damping is not None:
         return problem
@@ -150,7 +160,7 @@ def _solve(
         def over(t: Array, y: Any, args: Any, **_: Any) -> Array:
             return jnp.max(problem.stops(stop, problem.outputs_of(y)))
 
-        event = diffrax.Event(over, optimistix.Bisection(rtol=1e-8, atol=1e-8))
+        event = diffrax.Event(over, optimistix.Bisection(rtol=1e-8, atol=1e-8))  # type: ignore[call-arg]
     control = diffrax.PIDController(
         rtol=local, atol=local, norm=lambda y: jnp.max(jnp.abs(problem.outputs_of(y)))
     )

@@ -18,7 +18,7 @@ from ntkit.predict.flow_legs import Path, follow
 from ntkit.predict.flow_problem import Problem
 from ntkit.predict.momentum import check_momentum
 from ntkit.predict.products import checked_product, product
-from ntkit.predict.stops import Stop, stop_at
+from ntkit.predict.stops import stop_at
 from ntkit.predict.targets import Targets, training_targets
 from ntkit.predict.targets_of_losses import encoded_targets
 from ntkit.predict.training_curve import checked_times
@@ -95,30 +95,31 @@ def loss_flow(
 
         df/dt = −η Θ ∂L/∂f,   and with momentum   d²f/dt² = −(1 − β) df/dt − η Θ ∂L/∂f, from df/dt = 0:
 
-    at time t this is descent after t steps of size η, for small η. What is solved for is α, dα/dt = −η ∂L/∂f, with f = f₀ + Θ α, so test outputs cost one
-    product. For the squared loss `gradient_flow` has the solution in closed form.
+    at time t this is descent after t steps of size η, for small η. What is solved for is α, dα/dt = −η ∂L/∂f, with f =
+    f₀ + Θ α, so test outputs cost one product. For the squared loss `gradient_flow` has the solution in closed form.
 
-    Cross-entropy and logistic loss have no least value: the outputs of data that the kernel can separate grow for ever, as log t, towards the largest margin.
-    What is returned is the state at the times asked for, or where `stop_at_loss` or `stop_at_accuracy` ends it; t = ∞ is refused.
+    Cross-entropy and logistic loss have no least value: the outputs of data that the kernel can separate grow for
+    ever, as log t, towards the largest margin. What is returned is the state at the times asked for, or where
+    `stop_at_loss` or `stop_at_accuracy` ends it; t = ∞ is refused.
 
     Args:
-        k_train_train: (n, n) tangent kernel; (n, n, o), one for each output; (n, n, o, o), of all pairs of outputs; or a function
-            of (n, o) that JAX can trace, v → Θ v, or an `NTKOperator`.
-        y: (n,) or (n, o) targets. For "cross_entropy" probabilities of classes, or (n,) numbers of classes, which are turned into
-            one-hot rows, and `notes` says so; for "binary_cross_entropy" 0 and 1; for "logistic" and "hinge" −1 and 1, or 0 and 1, which are
-            turned into these.
+        k_train_train: (n, n) tangent kernel; (n, n, o), one for each output; (n, n, o, o), of all pairs of outputs; or
+            a function of (n, o) that JAX can trace, v → Θ v, or an `NTKOperator`.
+        y: (n,) or (n, o) targets. For "cross_entropy" probabilities of classes, or (n,) numbers of classes, which are
+            turned into one-hot rows, and `notes` says so; for "binary_cross_entropy" 0 and 1; for "logistic" and
+            "hinge" −1 and 1, or 0 and 1, which are turned into these.
         times: (t,) finite, at least 0, rising.
         loss: a name of `ntkit.losses`, or a function (outputs, targets) → the mean over examples, of JAX.
         learning_rate: η > 0.
         momentum: β, at least 0 and below 1; None for plain flow.
         f0_train: (n,) or (n, o) initial outputs at the training points; None for zero.
-        stop_at_accuracy: the part of the training points, above 0 and up to 1, at whose being right training ends. A point is right where the
-            output of its class is the largest, or has the sign of its target.
+        stop_at_accuracy: the part of the training points, above 0 and up to 1, at whose being right training ends. A
+            point is right where the output of its class is the largest, or has the sign of its target.
         stop_at_loss: the loss on the training points at which training ends.
         tolerance: bound on the error of outputs, in units of 1 + |f|, as the solver estimates it, from 1e-12 to 0.1.
-        solver: one of diffrax; None for `diffrax.Tsit5`, for a stabilised one where the flow is stiff and the tolerance not too small,
-            `Chebyshev`, or with momentum for `diffrax.Dopri8`. An implicit one, such as `diffrax.Kvaerno5`, solves linear
-            systems of 2 · n · o unknowns: for small problems.
+        solver: one of diffrax; None for `diffrax.Tsit5`, for a stabilised one where the flow is stiff and the
+            tolerance not too small, `Chebyshev`, or with momentum for `diffrax.Dopri8`. An implicit one, such as
+            `diffrax.Kvaerno5`, solves linear systems of 2 · n · o unknowns: for small problems.
 
     Raises:
         InputError: a shape or a value is not usable, the kernel not symmetric, or t infinite.
@@ -134,9 +135,9 @@ def loss_flow(
         ((3, 3, 3), array([1.099, 0.099, 0.003]))
 
     References:
-        Jacot, Gabriel and Hongler, "Neural tangent kernel", 2018, theorem 2; Lee et al., "Wide neural networks of any depth evolve as linear models under
-        gradient descent", 2019, eqs. 3 and 4, and appendix B for momentum. Growth for ever: Soudry et al., "The implicit bias of gradient descent on
-        separable data", 2018, theorem 3.
+        Jacot, Gabriel and Hongler, "Neural tangent kernel", 2018, theorem 2; Lee et al., "Wide neural networks of any
+        depth evolve as linear models under gradient descent", 2019, eqs. 3 and 4, and appendix B for momentum. Growth
+        for ever: Soudry et al., "The implicit bias of gradient descent on separable data", 2018, theorem 3.
     """
     chosen = choose_loss(loss)
     encoded, notes = encoded_targets(y, chosen)
@@ -152,7 +153,13 @@ def loss_flow(
     with jax.enable_x64(True):
         damping = None if friction is None else jnp.asarray(friction, float)
         problem = Problem(
-            kernel, jnp.asarray(targets.y), jnp.asarray(targets.start), chosen, targets.flat, jnp.asarray(learning_rate, float), damping
+            kernel,
+            jnp.asarray(targets.y),
+            jnp.asarray(targets.start),
+            chosen,
+            targets.flat,
+            jnp.asarray(learning_rate, float),
+            damping,
         )
         at_once = None if stop is None else stop.first(np.asarray(problem.stops(stop, problem.start)))
         if at_once is not None:
@@ -206,9 +213,9 @@ def _rising(times: ArrayLike, loss: Loss) -> Float64[np.ndarray, " t"]:
             if loss.finite
             else "it has no least value at finite outputs, which grow for ever, as log t"
         )
-        raise InputError(f"t = ∞ is out of reach for {loss.name}: {reason}. Pass a finite time, or stop_at_loss.")
-    if array.ndim != 1 or array.size == 0 or (np.diff(array) <= 0).any() or array[-1] == 0:
         raise InputError(
-            f"times has shape {array.shape}; expected (t,), rising, the last of them above 0."
+            f"t = ∞ is out of reach for {loss.name}: {reason}. Pass a finite time, or stop_at_loss."
         )
+    if array.ndim != 1 or array.size == 0 or (np.diff(array) <= 0).any() or array[-1] == 0:
+        raise InputError(f"times has shape {array.shape}; expected (t,), rising, the last of them above 0.")
     return array

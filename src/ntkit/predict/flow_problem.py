@@ -15,8 +15,9 @@ from ntkit.predict.stops import Stop
 class Problem(eqx.Module):
     """What the vector field is made of.
 
-    The state is (f, α): outputs, whose error is looked at, and coefficients, f = f₀ + Θ α, which test outputs need. Both are the same
-    combinations of the same products, so that to carry both costs no product. With momentum it is ((f, α), its time derivative).
+    The state is (f, α): outputs, whose error is looked at, and coefficients, f = f₀ + Θ α, which test outputs need.
+    Both are the same combinations of the same products, so that to carry both costs no product. With momentum it is
+    ((f, α), its time derivative).
 
     Attributes:
         kernel: an array or a function, see `product`.

@@ -132,8 +132,8 @@ def gradient_descent(
         The curve, whose times are numbers of steps: whole numbers of at least 0, or `numpy.inf`.
 
     Raises:
-        InputError: a shape is wrong, a value is not finite, the ridge negative, the momentum not in [0, 1), or the learning rate
-            not positive or above that of `largest_learning_rate`.
+        InputError: a shape is wrong, a value is not finite, the ridge negative, the momentum not in [0, 1), or the
+            learning rate not positive or above that of `largest_learning_rate`.
         NumericalError: the kernel is not positive semi-definite.
 
     Example:

@@ -87,8 +87,9 @@ class LaplaceClassifier:
 def laplace(k_train_train: ArrayLike, labels: ArrayLike, *, classes: int | None = None) -> LaplaceClassifier:
     r"""Classification with the infinitely wide Bayesian network: latent outputs ~ GP(0, K), one for each class, p = softmax.
 
-    The mode of the posterior is found by Newton's method, and the posterior replaced by the Gaussian there. Two classes have two latent outputs, whose difference has the
-    prior covariance 2 K: a logistic process with kernel 2 K. Costs some 10 · classes Cholesky factorisations.
+    The mode of the posterior is found by Newton's method, and the posterior replaced by the Gaussian there. Two
+    classes have two latent outputs, whose difference has the prior covariance 2 K: a logistic process with kernel 2 K.
+    Costs some 10 · classes Cholesky factorisations.
 
     Args:
         k_train_train: (n, n) prior covariance of a latent output at the training points, such as the NNGP.

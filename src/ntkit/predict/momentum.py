@@ -5,12 +5,14 @@ Let e be what is left of a mode, w the step η·v that momentum takes, and r the
     w ← β w + r e,   e ← e − w                   (heavy ball)
     w ← β w + r e,   e ← e − r e − β w           (Nesterov)
 
-that is (e, w) ← M (e, w), and from w = 0, e = 1 on, E = (Mᵏ)₀₀. Powers by squaring are exact to rounding for any r, critical damping
-included, where the eigenvectors of M coincide. For slow modes 1 − E keeps its digits where I − Mᵏ itself is doubled:
-I − M²ᵏ = 2N − N² with N = I − Mᵏ; and as its first row is divisible by r, what is doubled is the row over r.
+that is (e, w) ← M (e, w), and from w = 0, e = 1 on, E = (Mᵏ)₀₀. Powers by squaring are exact to rounding for any r,
+critical damping included, where the eigenvectors of M coincide. For slow modes 1 − E keeps its digits where I − Mᵏ
+itself is doubled: I − M²ᵏ = 2N − N² with N = I − Mᵏ; and as its first row is divisible by r, what is doubled is the
+row over r.
 """
 
 import dataclasses
+from collections.abc import Callable
 from numbers import Real
 
 import numpy as np
@@ -20,7 +22,10 @@ from ntkit.errors import InputError
 
 # Entries of a matrix of order two, by rows, each an array over times and modes.
 Entries = tuple[
-    Float64[np.ndarray, "..."], Float64[np.ndarray, "..."], Float64[np.ndarray, "..."], Float64[np.ndarray, "..."]
+    Float64[np.ndarray, "..."],
+    Float64[np.ndarray, "..."],
+    Float64[np.ndarray, "..."],
+    Float64[np.ndarray, "..."],
 ]
 
 
@@ -67,7 +72,7 @@ class Momentum:
                 d + t - (r * c * q + d * t),
             )
 
-        return _power(start, nothing, joined, steps)[0]  # type: ignore[arg-type]
+        return _power(start, nothing, joined, steps)[0]
 
 
 def _times(n: Entries, m: Entries) -> Entries:
@@ -75,17 +80,21 @@ def _times(n: Entries, m: Entries) -> Entries:
     return a * p + b * s, a * q + b * t, c * p + d * s, c * q + d * t
 
 
-def _power(start: Entries, nothing: Entries, join: object, steps: Float64[np.ndarray, "*times 1"]) -> Entries:
+def _power(
+    start: Entries,
+    nothing: Entries,
+    join: Callable[[Entries, Entries], Entries],
+    steps: Float64[np.ndarray, "*times 1"],
+) -> Entries:
     """``start`` joined to itself as often as there are steps, by doubling."""
     left = steps.astype(np.int64)
     power, total = start, nothing
     while left.any():
         odd = left % 2 == 1
-        total = tuple(
-            np.where(odd, new, old) for new, old in zip(join(total, power), total, strict=True)  # type: ignore[operator]
-        )
+        new = join(total, power)
+        total = tuple(np.where(odd, a, b) for a, b in zip(new, total, strict=True))  # type: ignore[assignment]
         left //= 2
-        power = join(power, power)  # type: ignore[operator]
+        power = join(power, power)
     return total
 
 

@@ -1,6 +1,7 @@
 """Kernels that differ between outputs, or couple them, as problems with one kernel of points.
 
-Empirical kernels of finite networks come as (n, n, o), a kernel for each output, or (n, n, o, o), outputs acting on one another.
+Empirical kernels of finite networks come as (n, n, o), a kernel for each output, or (n, n, o, o), outputs acting on
+one another.
 """
 
 import dataclasses
@@ -142,7 +143,9 @@ def coupled_outputs(
         >>> import numpy as np
         >>> from ntkit.predict import coupled_outputs, gradient_flow
         >>> kernel = np.eye(2)[:, :, None, None] * np.array([[2.0, 1.0], [1.0, 2.0]])
-        >>> np.round(coupled_outputs(gradient_flow, kernel, [[1.0, 0.0], [0.0, 1.0]]).train(np.inf), 12).tolist()
+        >>> np.round(
+        ...     coupled_outputs(gradient_flow, kernel, [[1.0, 0.0], [0.0, 1.0]]).train(np.inf), 12
+        ... ).tolist()
         [[1.0, 0.0], [0.0, 1.0]]
     """
     targets = _two_axes(y)

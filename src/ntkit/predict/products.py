@@ -107,5 +107,7 @@ def _function(kernel: Any, shape: tuple[int, int]) -> Any:
     with jax.enable_x64(True):
         found = jax.eval_shape(made, jax.ShapeDtypeStruct(shape, jnp.float64))
     if found.shape != shape:
-        raise InputError(f"the kernel as a function gives {found.shape} for {shape}; expected the same shape.")
+        raise InputError(
+            f"the kernel as a function gives {found.shape} for {shape}; expected the same shape."
+        )
     return lambda v: made(v).astype(v.dtype)

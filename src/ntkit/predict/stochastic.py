@@ -41,9 +41,7 @@ class StochasticRun:
             InputError: a shape is wrong, or f₀ is known in one place only.
         """
         cross = cross_kernel(k_test_train, self.coefficients.shape[1], "k_test_train")
-        return self.targets.restore(
-            self.targets.start_at(f0_test, len(cross)) + cross @ self.coefficients
-        )
+        return self.targets.restore(self.targets.start_at(f0_test, len(cross)) + cross @ self.coefficients)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -72,7 +70,12 @@ class StochasticDescent:
             NumericalError: the run diverged.
         """
         recorded = np.atleast_1d(np.asarray(steps))
-        if recorded.ndim != 1 or recorded.dtype.kind not in "iu" or (recorded < 0).any() or (np.diff(recorded) <= 0).any():
+        if (
+            recorded.ndim != 1
+            or recorded.dtype.kind not in "iu"
+            or (recorded < 0).any()
+            or (np.diff(recorded) <= 0).any()
+        ):
             raise InputError(f"steps is {steps}; expected whole numbers of at least 0 in rising order.")
         draw, targets = np.random.default_rng(seed), self.mean.targets
         n, rate = len(self.kernel), self.mean.learning_rate / self.batch_size
@@ -108,8 +111,10 @@ def stochastic_gradient_descent(
 ) -> StochasticDescent:
     r"""Training on random batches.
 
-    A step is θ ← θ − η Jᵀ_B (f_B − y_B)/b for a batch B of b examples. Given θ its mean over B is the step of the full batch, and steps are affine in
-    θ: so the mean over all batches of the outputs at step k is exactly that of `gradient_descent`, whatever b. Single runs scatter about it.
+    A step is θ ← θ − η Jᵀ_B (f_B − y_B)/b for a batch B of b examples. Given θ its mean over B is the step of the full
+    batch, and steps are affine in
+    θ: so the mean over all batches of the outputs at step k is exactly that of `gradient_descent`, whatever b. Single
+    runs scatter about it.
 
     Args:
         k_train_train: (n, n) tangent kernel of the training points.
@@ -133,7 +138,5 @@ def stochastic_gradient_descent(
     kernel = symmetric_kernel(k_train_train, "the kernel")
     if not (isinstance(batch_size, int) and 1 <= batch_size <= len(kernel)):
         raise InputError(f"batch_size is {batch_size}; expected a whole number from 1 to {len(kernel)}.")
-    mean = gradient_descent(
-        k_train_train, y, learning_rate=learning_rate, f0_train=f0_train, weights=weights
-    )
+    mean = gradient_descent(k_train_train, y, learning_rate=learning_rate, f0_train=f0_train, weights=weights)
     return StochasticDescent(mean, kernel, batch_size)

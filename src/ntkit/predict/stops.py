@@ -40,7 +40,7 @@ class _Margin(NamedTuple):
         if self.classes:
             truth = y == y.max(axis=1, keepdims=True)
             own = jnp.max(jnp.where(truth, outputs, -jnp.inf), axis=1)
-            margin = own - jnp.max(jnp.where(truth, -jnp.inf, outputs), axis=1)
+            margin: Array = own - jnp.max(jnp.where(truth, -jnp.inf, outputs), axis=1)
         else:
             low, high = y.min(), y.max()
             margin = jnp.min(outputs * jnp.sign(y - (low + high) / 2), axis=1)
@@ -54,7 +54,7 @@ class _Level(NamedTuple):
     level: np.ndarray
 
     def __call__(self, outputs: Array, y: Array, loss: Callable[[Array], Array]) -> Array:
-        return self.level - loss(outputs)
+        return jnp.asarray(self.level) - loss(outputs)
 
 
 def stop_at(accuracy: float | None, level: float | None, y: Float64[np.ndarray, "n o"]) -> Stop | None:
@@ -63,7 +63,7 @@ def stop_at(accuracy: float | None, level: float | None, y: Float64[np.ndarray, 
     Raises:
         InputError: the accuracy is no part, it has no meaning for these targets, or the loss is not finite.
     """
-    found: list[tuple[str, Measure]] = []
+    found: list[tuple[str, Any]] = []
     if accuracy is not None:
         if not 0 < accuracy <= 1:
             raise InputError(f"stop_at_accuracy is {accuracy}; expected above 0 and at most 1.")

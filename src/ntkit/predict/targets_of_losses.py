@@ -34,18 +34,21 @@ def encoded_targets(y: ArrayLike, loss: Loss) -> tuple[Float64[np.ndarray, "..."
         if values.ndim == 1:
             encoded = one_hot(values, len(values))
             return encoded, (f"numbers of classes 0 to {encoded.shape[1] - 1} were taken as one-hot rows",)
-        if (values < 0).any() or np.abs(values.sum(axis=1) - 1).max() > 1e-6:
+        sums = values.sum(axis=1)
+        worst = int(np.argmax(np.abs(sums - 1)))
+        if (values < 0).any() or abs(sums[worst] - 1) > 1e-6:
             raise InputError(
-                f"y has a row that sums to {values.sum(axis=1)[np.argmax(np.abs(values.sum(axis=1) - 1))]:.4g}, or a value below 0; "
+                f"y has a row that sums to {sums[worst]:.4g}, or a value below 0; "
                 f"{loss.name} takes probabilities of classes, or (n,) numbers of classes."
             )
         return values, ()
+    assert isinstance(loss.values, tuple)
     low, high = loss.values
     if np.isin(values, (low, high)).all():
         return values, ()
     if (low, high) == (-1.0, 1.0) and np.isin(values, (0.0, 1.0)).all():
         return 2 * values - 1, ("targets of 0 and 1 were taken as −1 and 1",)
-    if loss.name == "binary_cross_entropy" and (0 <= values).all() and (values <= 1).all():
+    if loss.name == "binary_cross_entropy" and (values >= 0).all() and (values <= 1).all():
         return values, ()
     wrong = values[~np.isin(values, (low, high))].flat[0]
     raise InputError(f"y has a value of {wrong}; {loss.name} takes {low:g} and {high:g}.")

@@ -38,8 +38,10 @@ def kernel_tiles(
     """
     arrays = isinstance(kernel, tuple)
     if arrays == (x_train is not None):
-        raise InputError("give x_test and x_train with a kernel of a network, and neither with a pair of arrays.")
-    m, n = kernel.ntk.shape if arrays else (len(x_test), len(x_train))
+        raise InputError(
+            "give x_test and x_train with a kernel of a network, and neither with a pair of arrays."
+        )
+    m, n = kernel.ntk.shape if isinstance(kernel, tuple) else (len(x_test), len(x_train))
     size = max(1, MEMORY // (16 * max(n, 1))) if rows is None else rows
     if size < 1:
         raise InputError(f"rows is {rows}; expected at least 1.")
@@ -86,7 +88,9 @@ def in_tiles(
         >>> nk.predict.in_tiles(lambda rows, pair: curve.test([1, 2], pair.ntk), k, x_test, x, axis=1).shape
         (2, 1000)
     """
-    parts = [np.asarray(answer(part, pair)) for part, pair in kernel_tiles(kernel, x_test, x_train, rows=rows)]
+    parts = [
+        np.asarray(answer(part, pair)) for part, pair in kernel_tiles(kernel, x_test, x_train, rows=rows)
+    ]
     if not parts:
         raise InputError("there is no test point.")
     return np.concatenate(parts, axis=axis)

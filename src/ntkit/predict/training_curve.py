@@ -93,7 +93,9 @@ class TrainingCurve:
             NumericalError: the outputs leave the range of float64.
         """
         left = self._of_modes(self.eigen.vectors / self.root[:, None], self.unlearnt(times))
-        return self.targets.restore(_finite(self.targets.y - _times_first(left, np.shape(times), self.targets.y.shape)))
+        return self.targets.restore(
+            _finite(self.targets.y - _times_first(left, np.shape(times), self.targets.y.shape))
+        )
 
     def test(
         self, times: Numbers, k_test_train: ArrayLike, f0_test: ArrayLike | None = None

@@ -1,7 +1,7 @@
 r"""Weight decay: training with a penalty on the weights themselves, which pulls them to zero and not to their start.
 
-The linearised network is f(x) = c(x) + J(x) θ with c = f₀ − J θ₀. Under the penalty ridge/(2n) ‖θ‖² the part of θ₀ that no gradient
-reaches decays by itself, as exp(−η t ridge/n) =: D, and
+The linearised network is f(x) = c(x) + J(x) θ with c = f₀ − J θ₀. Under the penalty ridge/(2n) ‖θ‖² the part of θ₀
+that no gradient reaches decays by itself, as exp(−η t ridge/n) =: D, and
 
     f(t) = [the flow with the penalty on ‖θ − θ₀‖², begun at c] + D · [the flow without penalty towards 0, begun at J θ₀].
 
@@ -108,9 +108,9 @@ def weight_decay_flow(
 ) -> DecayingCurve:
     r"""Gradient flow on the squared loss with the penalty ridge/(2n) ‖θ‖².
 
-    In function space, with u = J θ, f = f₀ − u₀ + u and Θ = J Jᵀ: du/dt = −(η/n) [Θ (f − y) + ridge u]. For a model that is linear in its weights
-    u₀ is f₀, for a network whose output is homogeneous in its weights of degree L it is L f₀; in general it is
-    `jax.jvp(lambda p: f(p, x), (params,), (params,))[1]`. With u₀ = 0 this is `gradient_flow`.
+    In function space, with u = J θ, f = f₀ − u₀ + u and Θ = J Jᵀ: du/dt = −(η/n) [Θ (f − y) + ridge u]. For a model
+    that is linear in its weights u₀ is f₀, for a network whose output is homogeneous in its weights of degree L it is
+    L f₀; in general it is `jax.jvp(lambda p: f(p, x), (params,), (params,))[1]`. With u₀ = 0 this is `gradient_flow`.
 
     Args:
         k_train_train: (n, n) tangent kernel of the training points, or its `Eigen`.
@@ -177,7 +177,11 @@ def weight_decay_descent(
         >>> weight_decay_descent([[2.0]], [3.0], ridge=1.0, learning_rate=0.1, f0_train=[6.0]).train([0, 1])
         array([6. , 4.8])
     """
-    n = len(eigendecomposition(k_train_train).values) if isinstance(k_train_train, Eigen) else len(np.asarray(y))
+    n = (
+        len(eigendecomposition(k_train_train).values)
+        if isinstance(k_train_train, Eigen)
+        else len(np.asarray(y))
+    )
     shrunk = 1 - learning_rate * non_negative(ridge, "ridge") / n
     if shrunk <= 0:
         raise InputError(

@@ -101,7 +101,9 @@ def shifted(eigen: Eigen, *, ridge: float = 0.0, max_relative_jitter: float = 0.
         f"the mean of its diagonal {mean:.3g}, and the ridge {ridge:.3g}."
     )
     if 0 < lacking <= limit:
-        return Shifted(eigen, ridge, lacking, f"jitter of {lacking:.3g} was added to the diagonal, since {fact}")
+        return Shifted(
+            eigen, ridge, lacking, f"jitter of {lacking:.3g} was added to the diagonal, since {fact}"
+        )
     raise NumericalError(
         f"{fact} The row that others determine is among {heaviest_rows(eigen.vectors[:, -1])}; remove it, pass a larger "
         f"ridge (here at least {lacking or 1e-10:.1g}), allow jitter (max_relative_jitter="

@@ -121,7 +121,8 @@ def _cross_entropy(outputs: Float64[np.ndarray, "m classes"], y: np.ndarray) -> 
 def scatter(kernels: Kernels, modes: Modes, examples: Examples, curves: Numbers) -> Numbers:
     """How far networks of different initial weights scatter about their mean during training, at three test rows.
 
-    The rows are those of the least, the median and the largest variance at the last time; of classes, the output of the true one.
+    The rows are those of the least, the median and the largest variance at the last time; of classes, the output of
+    the true one.
 
     Args:
         kernels: of the study.
@@ -131,9 +132,7 @@ def scatter(kernels: Kernels, modes: Modes, examples: Examples, curves: Numbers)
     """
     networks = ensemble(gradient_flow(modes.ntk, examples.train.coded), kernels.nngp_train)
     times = np.geomspace(curves["time"][0], curves["time"][-1], TIMES)
-    final = networks.test_variance(
-        times[-1], kernels.ntk_test, kernels.nngp_test, kernels.nngp_test_diagonal
-    )
+    final = networks.test_variance(times[-1], kernels.ntk_test, kernels.nngp_test, kernels.nngp_test_diagonal)
     rows = np.argsort(final, kind="stable")[[0, len(final) // 2, len(final) - 1]]
     means = networks.curve.test(times, kernels.ntk_test[rows])
     variance = networks.test_variance(

@@ -35,8 +35,9 @@ def losses(results: Results) -> Panel:
     best = {loss: max(found[f"{loss}_test_score"]) for loss in NAMES}
     see = (
         f"The best test accuracy along the way is {score_text(results, best['squared'])} on the squared loss and "
-        f"{score_text(results, best['cross_entropy'])} on cross-entropy, whose test value is lowest, {number(found['best_loss'])}, "
-        f"at t = {number(found['best_time'])}. It has no least training value: outputs grow for ever, as the logarithm of t."
+        f"{score_text(results, best['cross_entropy'])} on cross-entropy, whose test value is lowest, "
+        f"{number(found['best_loss'])}, at t = {number(found['best_time'])}. "
+        "It has no least training value: outputs grow for ever, as the logarithm of t."
     )
     return Panel("losses", "Does the loss make a difference?", see, figure)
 
@@ -62,7 +63,9 @@ def scatter(results: Results) -> Panel:
             showlegend=first, **edge,
         )  # fmt: skip
         figure.add_trace(band, 1, column)
-        figure.add_trace(line(found["time"], row["mean"], "mean of networks", NTK, showlegend=first), 1, column)
+        figure.add_trace(
+            line(found["time"], row["mean"], "mean of networks", NTK, showlegend=first), 1, column
+        )
         ends = [found["time"][0], found["time"][-1]]
         truth = line(ends, [row["truth"]] * 2, "truth", FAINT, dash="dash", showlegend=first)
         figure.add_trace(truth, 1, column)
@@ -71,7 +74,8 @@ def scatter(results: Results) -> Panel:
     kept = found["mean_deviation_end"] / max(found["mean_deviation_start"], 1e-300)
     what = "output of the true class" if results["score"]["id"] == "accuracy" else "prediction"
     see = (
-        f"Each band holds the {what} of 95 of 100 networks that differ in their initial weights alone, at the test rows of least, median and "
-        f"largest scatter: training leaves {percent(kept)} of the standard deviation that outputs have before it."
+        f"Each band holds the {what} of 95 of 100 networks that differ in their initial weights alone, at the test rows of "
+        f"least, median and largest scatter: training leaves {percent(kept)} of the standard deviation "
+        "that outputs have before it."
     )
     return Panel("scatter", "How far do networks differ from one another?", see, figure)
