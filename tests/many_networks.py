@@ -34,7 +34,7 @@ def compare(networks: int, width: int, points: int = 20, test_points: int = 5) -
     rate = 0.5 * nk.predict.largest_learning_rate(k.ntk[:points, :points])
     curve = gradient_descent(k.ntk[:points, :points], y, learning_rate=rate)
     predicted = ensemble(curve, k.nngp[:points, :points]).test(
-        STEPS, k.ntk[:, :points], k.nngp[:, :points], k.nngp
+        [*STEPS], k.ntk[:, :points], k.nngp[:, :points], k.nngp
     )
     outputs = np.concatenate(
         [

@@ -65,7 +65,7 @@ def binary_cross_entropy(y: Array, target: Array) -> Array:
     import optax
 
     _alike(y, target)
-    return jnp.sum(optax.sigmoid_binary_cross_entropy(y, target)) / len(y)
+    return jnp.sum(optax.sigmoid_binary_cross_entropy(jnp.asarray(y), jnp.asarray(target))) / len(y)
 
 
 def logistic(y: Array, target: Array) -> Array:

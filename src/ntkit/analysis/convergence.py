@@ -252,8 +252,9 @@ def optimal_step(
     Example:
         >>> import numpy as np
         >>> from ntkit.analysis import optimal_step
-        >>> [round(value, 3) for value in optimal_step(np.diag([9.0, 1.0]), method="heavy_ball")]
-        [0.5, 0.25, False, 0.5]
+        >>> step = optimal_step(np.diag([9.0, 1.0]), method="heavy_ball")
+        >>> round(step.learning_rate, 3), round(step.momentum, 3), round(step.factor, 3)
+        (0.5, 0.25, 0.5)
 
     References:
         Lessard, Recht and Packard, "Analysis and design of optimization algorithms via integral quadratic constraints", 2016,

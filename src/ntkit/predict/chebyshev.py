@@ -36,11 +36,8 @@ class Chebyshev(diffrax.AbstractSolver[_State]):
     Example:
         >>> import diffrax
         >>> from ntkit.predict.chebyshev import Chebyshev
-        >>> term, control = (
-        ...     diffrax.ODETerm(lambda t, y, args: -y),
-        ...     diffrax.PIDController(rtol=1e-4, atol=1e-4),
-        ... )
-        >>> end = diffrax.diffeqsolve(term, Chebyshev(), 0.0, 1.0, None, 1.0, stepsize_controller=control)
+        >>> decay, control = diffrax.ODETerm(lambda t, y, args: -y), diffrax.PIDController(1e-5, 1e-5)
+        >>> end = diffrax.diffeqsolve(decay, Chebyshev(), 0.0, 1.0, None, 1.0, stepsize_controller=control)
         >>> round(float(end.ys[0]), 3)
         0.368
 

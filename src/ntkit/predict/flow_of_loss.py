@@ -132,7 +132,7 @@ def loss_flow(
         >>> flow.notes
         ('numbers of classes 0 to 2 were taken as one-hot rows',)
         >>> flow.train.shape, flow.loss.round(3)
-        ((3, 3, 3), array([1.099, 0.099, 0.003]))
+        ((3, 3, 3), array([1.099, 0.249, 0.002]))
 
     References:
         Jacot, Gabriel and Hongler, "Neural tangent kernel", 2018, theorem 2; Lee et al., "Wide neural networks of any

@@ -143,7 +143,7 @@ def gradient_descent(
         array([[0.  , 0.  ],
                [0.5 , 1.  ],
                [0.75, 1.  ]])
-        >>> gradient_descent([[4.0]], [1.0], learning_rate=0.25, momentum=0.5).train([0, 1, 2])
+        >>> gradient_descent([[4.0]], [1.0], learning_rate=0.25, momentum=0.5).train([0, 1, 2])[:, 0]
         array([0. , 1. , 1.5])
 
     References:

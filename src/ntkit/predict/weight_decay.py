@@ -129,7 +129,7 @@ def weight_decay_flow(
         >>> import numpy as np
         >>> from ntkit.predict import weight_decay_flow
         >>> curve = weight_decay_flow([[2.0]], [3.0], ridge=1.0, f0_train=[6.0])
-        >>> np.round(curve.train([0.0, np.inf]), 12)
+        >>> np.round(curve.train([0.0, np.inf])[:, 0], 12)
         array([6., 2.])
 
     References:
@@ -174,7 +174,9 @@ def weight_decay_descent(
 
     Example:
         >>> from ntkit.predict import weight_decay_descent
-        >>> weight_decay_descent([[2.0]], [3.0], ridge=1.0, learning_rate=0.1, f0_train=[6.0]).train([0, 1])
+        >>> weight_decay_descent([[2.0]], [3.0], ridge=1.0, learning_rate=0.1, f0_train=[6.0]).train([0, 1])[
+        ...     :, 0
+        ... ]
         array([6. , 4.8])
     """
     n = (

@@ -36,8 +36,8 @@ def losses(results: Results) -> Panel:
     see = (
         f"The best test accuracy along the way is {score_text(results, best['squared'])} on the squared loss and "
         f"{score_text(results, best['cross_entropy'])} on cross-entropy, whose test value is lowest, "
-        f"{number(found['best_loss'])}, at t = {number(found['best_time'])}. "
-        "It has no least training value: outputs grow for ever, as the logarithm of t."
+        f"{number(found['best_loss'])}, at t = {number(found['best_time'])}; "
+        "on training data it has no least one, and outputs grow for ever, as the logarithm of t."
     )
     return Panel("losses", "Does the loss make a difference?", see, figure)
 
