@@ -20,6 +20,11 @@ class Compared(NamedTuple):
     error: np.ndarray
     allowed: float
 
+    @property
+    def beyond(self) -> np.ndarray:
+        """What is left of deviations after the allowance, in standard errors; where training is over these are 0."""
+        return np.maximum(np.abs(self.deviation) - self.allowed, 0) / np.maximum(self.error, 1e-12)
+
 
 def compare(networks: int, width: int, points: int = 20, test_points: int = 5) -> Compared:
     """Train the networks, and compare all entries of mean and covariance at all points and steps.
