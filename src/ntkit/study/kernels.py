@@ -83,7 +83,8 @@ def between(layer: Layer, x1: np.ndarray, x2: np.ndarray, advance: Advance) -> t
     """NNGP and NTK between the rows of ``x1`` and those of ``x2``."""
     nngp, ntk = np.empty((len(x1), len(x2)), x1.dtype), np.empty((len(x1), len(x2)), x1.dtype)
     size = _block_size(layer, x1)
-    for i, j in product(blocks(len(x1), size), blocks(len(x2), size)):
+    columns = blocks(len(x2), size)
+    for i, j in product(_rows_like(columns, len(x1), layer, x1) or blocks(len(x1), size), columns):
         pair = nk.kernel(layer, _cut(x1, i), _cut(x2, j))
         for whole, block in ((nngp, pair.nngp), (ntk, pair.ntk)):
             inside = whole[i, j].shape
@@ -95,6 +96,15 @@ def between(layer: Layer, x1: np.ndarray, x2: np.ndarray, advance: Advance) -> t
 def _cut(x: np.ndarray, part: slice) -> np.ndarray:
     """The rows of a block, the last row repeated beyond the end: blocks of one shape are compiled once."""
     return x[np.minimum(np.arange(part.start, part.stop), len(x) - 1)]
+
+
+def _rows_like(columns: list[slice], rows: int, layer: Layer, x: np.ndarray) -> list[slice] | None:
+    """Blocks of rows as long as those of the columns, where compiling another shape would take longer than the excess."""
+    size = columns[0].stop
+    starts = range(0, rows, size)
+    excess = (len(starts) * size - rows) * size * len(columns)
+    cheap = excess * bytes_per_pair(layer, x.shape[1:], x.dtype.itemsize) <= BLOCK
+    return [slice(start, start + size) for start in starts] if cheap else None
 
 
 def _block_size(layer: Layer, x: np.ndarray) -> int:
