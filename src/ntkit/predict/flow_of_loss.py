@@ -192,7 +192,7 @@ def _result(problem: Problem, path: Path, targets: Targets, notes: tuple[str, ..
         path.times,
         targets.restore(outputs),
         path.coefficients,
-        np.array([float(_value(problem, f)) for f in jnp.asarray(outputs)]),
+        np.array([float(_value(problem, f)) for f in np.asarray(outputs)]),
         path.stopped,
         path.steps,
         notes,
