@@ -102,6 +102,11 @@ def test_one_own_loss_gets_the_shapes_of_its_targets():
     assert flow.loss[2] < flow.loss[1] < flow.loss[0]
 
 
+def test_an_own_loss_is_one_number():
+    with pytest.raises(InputError, match=r"the loss gives \(10,\); expected one number"):
+        loss_flow(K, Y[:, 0], [1.0], loss=lambda f, y: (f - y) ** 2)
+
+
 def test_training_stops_at_an_accuracy():
     classes = LABELS.argmax(axis=1)
     flow = loss_flow(K, classes, [0.01, 1.0, 1e5], f0_train=-3 * LABELS + F0, stop_at_accuracy=0.8)

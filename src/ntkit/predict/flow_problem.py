@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from ntkit.errors import InputError
 from ntkit.losses import Loss
 from ntkit.predict.products import product, single_product
 from ntkit.predict.stops import Stop
@@ -41,6 +42,10 @@ class Problem(eqx.Module):
         """The loss; the caller's own gets the shapes in which the targets came."""
         own = self.flat and self.loss.own
         found = self.loss.function(*((outputs[:, 0], self.y[:, 0]) if own else (outputs, self.y)))
+        if jnp.shape(found) != ():
+            raise InputError(
+                f"the loss gives {jnp.shape(found)}; expected one number, a mean over the examples."
+            )
         return jnp.asarray(found, outputs.dtype)
 
     def stops(self, stop: Stop, outputs: Float[Array, "n o"]) -> Array:
