@@ -9,19 +9,29 @@ from ntkit.analysis.convergence import (
     optimal_step,
 )
 from ntkit.analysis.early_stopping import EarlyStopping, early_stopping
+from ntkit.analysis.learning_curve import ExpectedLoss, expected_loss
+from ntkit.analysis.measured_curve import MeasuredLoss, measured_loss
+from ntkit.analysis.population import Population, distribution, population
 from ntkit.analysis.spectrum import Spectrum, TargetPower, spectrum, target_power
 
 __all__ = [
     "Convergence",
     "EarlyStopping",
+    "ExpectedLoss",
+    "MeasuredLoss",
     "Mode",
     "OptimalStep",
+    "Population",
     "Spectrum",
     "TargetPower",
     "convergence",
+    "distribution",
     "early_stopping",
+    "expected_loss",
     "learning_times",
+    "measured_loss",
     "optimal_step",
+    "population",
     "spectrum",
     "target_power",
 ]
