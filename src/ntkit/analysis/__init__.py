@@ -13,6 +13,7 @@ from ntkit.analysis.learning_curve import ExpectedLoss, expected_loss
 from ntkit.analysis.measured_curve import MeasuredLoss, measured_loss
 from ntkit.analysis.population import Population, distribution, population
 from ntkit.analysis.spectrum import Spectrum, TargetPower, spectrum, target_power
+from ntkit.analysis.sphere import SphereSpectrum, sphere_eigenvalues
 
 __all__ = [
     "Convergence",
@@ -23,6 +24,7 @@ __all__ = [
     "OptimalStep",
     "Population",
     "Spectrum",
+    "SphereSpectrum",
     "TargetPower",
     "convergence",
     "distribution",
@@ -33,5 +35,6 @@ __all__ = [
     "optimal_step",
     "population",
     "spectrum",
+    "sphere_eigenvalues",
     "target_power",
 ]

@@ -59,9 +59,9 @@ def expected_loss(population: Population, n: int, *, ridge: float = 0.0, noise: 
     References:
         Simon, Dickens, Karkada and DeWeese, "The eigenlearning framework: a conservation law perspective on kernel
         regression and wide neural networks", 2023, eqs. 4–10; Bordelon, Canatar and Pehlevan, "Spectrum dependent
-        learning curves in kernel regression and wide neural networks", 2020. Draws without replacement from a finite population follow in
-        the same way from the eigenvalues of a random principal submatrix, which is free compression; for M = ∞ the
-        formulas are theirs.
+        learning curves in kernel regression and wide neural networks", 2020. Draws without replacement from a finite
+        population follow in the same way from the eigenvalues of a random principal submatrix, which is free
+        compression; for M = ∞ the formulas are theirs.
     """
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= population.size:
         raise InputError(
