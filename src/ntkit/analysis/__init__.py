@@ -1,5 +1,7 @@
 """What a kernel's numbers say before anything is trained: its spectrum, how training converges, when to stop."""
 
+from ntkit.analysis.alignment import alignment, target_alignment
+from ntkit.analysis.bounds import cao_gu_rate, fine_grained_bound, interpolation_bound
 from ntkit.analysis.convergence import (
     Convergence,
     Mode,
@@ -8,16 +10,22 @@ from ntkit.analysis.convergence import (
     learning_times,
     optimal_step,
 )
+from ntkit.analysis.decay import Decay, decay_exponent
 from ntkit.analysis.early_stopping import EarlyStopping, early_stopping
+from ntkit.analysis.eigenfunctions import Eigenfunctions, eigenfunctions
+from ntkit.analysis.kare import kare
 from ntkit.analysis.learning_curve import ExpectedLoss, expected_loss
 from ntkit.analysis.measured_curve import MeasuredLoss, measured_loss
+from ntkit.analysis.native_space import rkhs_inner_product, rkhs_norm
 from ntkit.analysis.population import Population, distribution, population
 from ntkit.analysis.spectrum import Spectrum, TargetPower, spectrum, target_power
 from ntkit.analysis.sphere import SphereSpectrum, sphere_eigenvalues
 
 __all__ = [
     "Convergence",
+    "Decay",
     "EarlyStopping",
+    "Eigenfunctions",
     "ExpectedLoss",
     "MeasuredLoss",
     "Mode",
@@ -26,15 +34,25 @@ __all__ = [
     "Spectrum",
     "SphereSpectrum",
     "TargetPower",
+    "alignment",
+    "cao_gu_rate",
     "convergence",
+    "decay_exponent",
     "distribution",
     "early_stopping",
+    "eigenfunctions",
     "expected_loss",
+    "fine_grained_bound",
+    "interpolation_bound",
+    "kare",
     "learning_times",
     "measured_loss",
     "optimal_step",
     "population",
+    "rkhs_inner_product",
+    "rkhs_norm",
     "spectrum",
     "sphere_eigenvalues",
+    "target_alignment",
     "target_power",
 ]

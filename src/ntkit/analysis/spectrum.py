@@ -8,7 +8,7 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 from ntkit.errors import InputError
-from ntkit.solve.arrays import finite_array
+from ntkit.solve.arrays import finite_array, non_negative
 from ntkit.solve.eigen import Eigen, eigendecomposition
 
 
@@ -49,6 +49,34 @@ class Spectrum:
     def positive_semidefinite(self) -> bool:
         """Whether no eigenvalue is negative beyond rounding, as must hold for every kernel."""
         return self.smallest >= -self.noise
+
+    @property
+    def participation_ratio(self) -> float:
+        """(Σ λ)²/Σ λ², over how many modes the kernel is spread: 1 for one mode, n for a multiple of the identity."""
+        positive = np.maximum(self.eigenvalues, 0)
+        return float(positive.sum() ** 2 / np.sum(positive**2)) if self.largest > 0 else 0.0
+
+    def effective_dimension(self, ridge: float) -> float:
+        """Σ λ/(λ + ridge), how many modes a ridge leaves: the trace of the smoother.
+
+        Args:
+            ridge: absolute, at least 0; at 0 it is the rank.
+
+        Raises:
+            InputError: the ridge is negative or not finite.
+
+        Example:
+            >>> import numpy as np
+            >>> from ntkit.analysis import spectrum
+            >>> spectrum(np.diag([3.0, 1.0])).effective_dimension(1.0)
+            1.25
+
+        References:
+            Zhang, "Learning bounds for kernel regression using effective data dimensionality", 2005, eq. 6.
+        """
+        non_negative(ridge, "ridge")
+        positive = self.eigenvalues[self.eigenvalues > self.noise]
+        return float(np.sum(positive / (positive + ridge)))
 
     @property
     def rank(self) -> int:
