@@ -10,6 +10,7 @@ from ntkit.analysis.convergence import (
     learning_times,
     optimal_step,
 )
+from ntkit.analysis.criticality import Phase, critical, phase, phase_diagram
 from ntkit.analysis.decay import Decay, decay_exponent
 from ntkit.analysis.early_stopping import EarlyStopping, early_stopping
 from ntkit.analysis.eigenfunctions import Eigenfunctions, eigenfunctions
@@ -30,6 +31,7 @@ __all__ = [
     "MeasuredLoss",
     "Mode",
     "OptimalStep",
+    "Phase",
     "Population",
     "Spectrum",
     "SphereSpectrum",
@@ -37,6 +39,7 @@ __all__ = [
     "alignment",
     "cao_gu_rate",
     "convergence",
+    "critical",
     "decay_exponent",
     "distribution",
     "early_stopping",
@@ -48,6 +51,8 @@ __all__ = [
     "learning_times",
     "measured_loss",
     "optimal_step",
+    "phase",
+    "phase_diagram",
     "population",
     "rkhs_inner_product",
     "rkhs_norm",
