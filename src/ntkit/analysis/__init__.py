@@ -1,4 +1,4 @@
-"""What a kernel's numbers say before anything is trained: its spectrum, how training converges, when to stop."""
+"""What a kernel's numbers say before anything is trained: its spectrum, how training converges, what will be learnt."""
 
 from ntkit.analysis.alignment import alignment, target_alignment
 from ntkit.analysis.bounds import cao_gu_rate, fine_grained_bound, interpolation_bound

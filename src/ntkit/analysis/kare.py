@@ -16,6 +16,9 @@ def kare(kernel: ArrayLike | Eigen, y: ArrayLike, ridges: ArrayLike) -> Float64[
     With A = (K + ridge·I)⁻¹ it is ½ n ‖A y‖²/(tr A)²: the training loss over (1 − tr H/n)², H being the smoother. Noise
     in y is part of what it estimates. At ridge 0 it is the limit, which exists for singular kernels too.
 
+    It takes rows for independent draws, whose leverages hardly differ. Where rows repeat and the ridge is small they
+    do, and the estimate is far too high: `ntkit.predict.leave_one_out` is right there.
+
     Args:
         kernel: (n, n) of the training points, n ≥ 2, or its `Eigen`.
         y: (n,) or (n, o) targets.
