@@ -15,6 +15,7 @@ from ntkit.analysis.decay import Decay, decay_exponent
 from ntkit.analysis.early_stopping import EarlyStopping, early_stopping
 from ntkit.analysis.eigenfunctions import Eigenfunctions, eigenfunctions
 from ntkit.analysis.kare import kare
+from ntkit.analysis.kernel_change import KernelChange, kernel_change, kernel_distance
 from ntkit.analysis.learning_curve import ExpectedLoss, expected_loss
 from ntkit.analysis.measured_curve import MeasuredLoss, measured_loss
 from ntkit.analysis.native_space import rkhs_inner_product, rkhs_norm
@@ -28,6 +29,7 @@ __all__ = [
     "EarlyStopping",
     "Eigenfunctions",
     "ExpectedLoss",
+    "KernelChange",
     "MeasuredLoss",
     "Mode",
     "OptimalStep",
@@ -48,6 +50,8 @@ __all__ = [
     "fine_grained_bound",
     "interpolation_bound",
     "kare",
+    "kernel_change",
+    "kernel_distance",
     "learning_times",
     "measured_loss",
     "optimal_step",
