@@ -1,4 +1,4 @@
-"""What kernels say of generalisation, against experiments: learning curves, the sphere, risk estimates, bounds.
+"""What kernels say of generalisation, against experiments: learning curves, the sphere, risk estimates, bounds, edges, widths.
 
 `python bench/generalisation.py` measures all rows, `… risk bounds` some; each writes a file of its own.
 """
@@ -15,6 +15,7 @@ import ntkit as nk
 import record
 from ntkit.analysis import (
     Population,
+    critical,
     distribution,
     expected_loss,
     interpolation_bound,
@@ -22,6 +23,7 @@ from ntkit.analysis import (
     measured_loss,
     population,
     sphere_eigenvalues,
+    width_study,
 )
 from ntkit.predict import choose_ridge, kernel_regression
 
@@ -247,7 +249,53 @@ def _bounds_of(x: np.ndarray, positive: np.ndarray, sizes: tuple[int, ...]) -> l
     return rows
 
 
-ROWS = {"learning_curves": learning_curves, "sphere": sphere, "risk": risk, "bounds": bounds}
+def edges() -> None:
+    """The edge of chaos at known values: ReLU 2, tanh 1, erf π/4 of the weights' variance, without biases."""
+    known = {"relu": (nk.Relu(), 2.0), "tanh": (nk.Tanh(), 1.0), "erf": (nk.Erf(), np.pi / 4)}
+    off = {name: abs(critical(act) ** 2 - variance) for name, (act, variance) in known.items()}
+    record.write(
+        "edge_of_chaos",
+        {
+            "required": "known values to 1e-6",
+            "reached": max(off.values()),
+            "holds": max(off.values()) <= 1e-6,
+            "off": off,
+        },
+    )
+
+
+def width() -> None:
+    """Distances of the kernels of finite ReLU networks from the limit, over widths from 64 to 4096."""
+
+    def net(hidden: int) -> nk.Layer:
+        layer = nk.Dense(hidden, w_std=2**0.5, b_std=0.1) >> nk.Relu()
+        return layer >> layer >> nk.Dense(1)
+
+    x = _points(10, 12, 0).astype("f")
+    found = width_study(net, (64, 128, 256, 512, 1024, 2048, 4096), x, seeds=8)
+    record.write(
+        "width_study",
+        {
+            "required": "exponent of the NTK's distance −0.5 ± 0.1",
+            "reached": found.ntk_rate.exponent,
+            "holds": abs(found.ntk_rate.exponent + 0.5) <= 0.1,
+            "ntk_rate": found.ntk_rate._asdict(),
+            "nngp_rate": found.nngp_rate._asdict(),
+            "widths": found.widths.tolist(),
+            "ntk": found.ntk.mean(axis=1).tolist(),
+            "nngp": found.nngp.mean(axis=1).tolist(),
+        },
+    )
+
+
+ROWS = {
+    "learning_curves": learning_curves,
+    "sphere": sphere,
+    "risk": risk,
+    "bounds": bounds,
+    "edges": edges,
+    "width": width,
+}
 
 if __name__ == "__main__":
     for row in sys.argv[1:] or ROWS:

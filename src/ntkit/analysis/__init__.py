@@ -22,6 +22,7 @@ from ntkit.analysis.native_space import rkhs_inner_product, rkhs_norm
 from ntkit.analysis.population import Population, distribution, population
 from ntkit.analysis.spectrum import Spectrum, TargetPower, spectrum, target_power
 from ntkit.analysis.sphere import SphereSpectrum, sphere_eigenvalues
+from ntkit.analysis.width import Rate, WidthStudy, fitted_rate, width_study
 
 __all__ = [
     "Convergence",
@@ -35,9 +36,11 @@ __all__ = [
     "OptimalStep",
     "Phase",
     "Population",
+    "Rate",
     "Spectrum",
     "SphereSpectrum",
     "TargetPower",
+    "WidthStudy",
     "alignment",
     "cao_gu_rate",
     "convergence",
@@ -48,6 +51,7 @@ __all__ = [
     "eigenfunctions",
     "expected_loss",
     "fine_grained_bound",
+    "fitted_rate",
     "interpolation_bound",
     "kare",
     "kernel_change",
@@ -64,4 +68,5 @@ __all__ = [
     "sphere_eigenvalues",
     "target_alignment",
     "target_power",
+    "width_study",
 ]
