@@ -1,6 +1,7 @@
 """What a kernel's numbers say before anything is trained: its spectrum, how training converges, what will be learnt."""
 
 from ntkit.analysis.alignment import alignment, target_alignment
+from ntkit.analysis.alpha_sweep import AlphaSweep, alpha_sweep
 from ntkit.analysis.bounds import cao_gu_rate, fine_grained_bound, interpolation_bound
 from ntkit.analysis.convergence import (
     Convergence,
@@ -25,6 +26,7 @@ from ntkit.analysis.sphere import SphereSpectrum, sphere_eigenvalues
 from ntkit.analysis.width import Rate, WidthStudy, fitted_rate, width_study
 
 __all__ = [
+    "AlphaSweep",
     "Convergence",
     "Decay",
     "EarlyStopping",
@@ -42,6 +44,7 @@ __all__ = [
     "TargetPower",
     "WidthStudy",
     "alignment",
+    "alpha_sweep",
     "cao_gu_rate",
     "convergence",
     "critical",
