@@ -35,6 +35,7 @@ NET = (
 SIZES = (32, 64, 128, 256)
 RIDGES = (0.0, 1e-2, 1e-1, 1.0)  # times the kernel's mean diagonal
 DRAWS = 20
+ESTIMATES = ("kare", "leave_one_out")
 DEGREES = {1: 1.0, 2: 0.5, 4: 0.25}  # power of the harmonics in the sphere's target
 
 
@@ -159,10 +160,26 @@ def risk() -> None:
     sets = np.load(DATA / "uci-regression.npz", allow_pickle=False)
     found = {}
     for name in ("concrete", "energy", "yacht", "power_plant", "wine_red"):
-        mask = sets[f"{name}_test_mask"][0]
         x, y = sets[f"{name}_x"], sets[f"{name}_y"]
-        x, y = ((a - a[~mask].mean(axis=0)) / a[~mask].std(axis=0) for a in (x, y))
-        found[name] = _against_held_out(x[~mask], y[~mask], x[mask], y[mask])
+        curves = [
+            _against_held_out(x, y, mask) for mask in sets[f"{name}_test_mask"][: 10 if len(x) < 5000 else 2]
+        ]
+        held_out, *estimates = (np.mean([c[k] for c in curves], axis=0) for k in ("held_out", *ESTIMATES))
+        found[name] = {
+            "n": int(len(x) * 0.9),
+            "splits": len(curves),
+            "rows_that_repeat": int(len(x) - len(np.unique(x, axis=0))),
+            "spearman": {
+                k: float(scipy.stats.spearmanr(e, held_out).statistic)
+                for k, e in zip(ESTIMATES, estimates, strict=True)
+            },
+            "of_best": {
+                k: float(held_out[np.argmin(e)] / held_out.min())
+                for k, e in zip(ESTIMATES, estimates, strict=True)
+            },
+            "held_out": held_out.tolist(),
+            **{k: e.tolist() for k, e in zip(ESTIMATES, estimates, strict=True)},
+        }
     rank = min(min(r["spearman"].values()) for r in found.values())
     ratio = max(max(r["of_best"].values()) for r in found.values())
     record.write(
@@ -171,30 +188,28 @@ def risk() -> None:
             "required": "Spearman at least 0.9; the chosen ridge's test loss at most 1.05 of the grid's best",
             "reached_spearman": rank,
             "reached_of_best": ratio,
+            "reached_by_leave_one_out": [
+                min(r["spearman"]["leave_one_out"] for r in found.values()),
+                max(r["of_best"]["leave_one_out"] for r in found.values()),
+            ],
             "holds": rank >= 0.9 and ratio <= 1.05,
             "sets": found,
         },
     )
 
 
-def _against_held_out(x: np.ndarray, y: np.ndarray, x_test: np.ndarray, y_test: np.ndarray) -> dict[str, Any]:
-    k, cross = nk.ntk(NET, x), nk.ntk(NET, x_test, x)
+def _against_held_out(x: np.ndarray, y: np.ndarray, mask: np.ndarray) -> dict[str, np.ndarray]:
+    """Losses at the 20 ridges, of one split: on its held-out rows, and as estimated from its training rows."""
+    x, y = ((a - a[~mask].mean(axis=0)) / a[~mask].std(axis=0) for a in (x, y))
+    k, cross = nk.ntk(NET, x[~mask]), nk.ntk(NET, x[mask], x[~mask])
     eigen = nk.solve.eigendecomposition(k)
     grid = float(np.trace(k)) / len(k) * np.geomspace(1e-6, 1e2, 20)
-    modes, basis = eigen.vectors.T @ y, cross @ eigen.vectors
-    held_out = np.array([np.mean((basis @ (modes / (eigen.values + r)) - y_test) ** 2) / 2 for r in grid])
-    estimates = {"kare": kare(eigen, y, grid), "leave_one_out": choose_ridge(eigen, y, grid).losses}
+    modes, basis = eigen.vectors.T @ y[~mask], cross @ eigen.vectors
+    held_out = [np.mean((basis @ (modes / (eigen.values + r)) - y[mask]) ** 2) / 2 for r in grid]
     return {
-        "n": len(x),
-        "spearman": {
-            which: float(scipy.stats.spearmanr(values, held_out).statistic)
-            for which, values in estimates.items()
-        },
-        "of_best": {
-            which: float(held_out[np.argmin(values)] / held_out.min()) for which, values in estimates.items()
-        },
-        "held_out": held_out.tolist(),
-        **{which: values.tolist() for which, values in estimates.items()},
+        "held_out": np.array(held_out),
+        "kare": kare(eigen, y[~mask], grid),
+        "leave_one_out": choose_ridge(eigen, y[~mask], grid).losses,
     }
 
 
