@@ -5,7 +5,8 @@ from jaxtyping import Float64
 from numpy.typing import ArrayLike
 
 from ntkit.errors import InputError
-from ntkit.solve.arrays import finite_array, symmetric_kernel
+from ntkit.predict.targets import training_targets
+from ntkit.solve.arrays import symmetric_kernel
 
 
 def alignment(first: ArrayLike, second: ArrayLike, *, centred: bool = False) -> float:
@@ -59,11 +60,9 @@ def target_alignment(kernel: ArrayLike, y: ArrayLike, *, centred: bool = True) -
     References:
         As for `alignment`.
     """
-    k, targets = symmetric_kernel(kernel, "the kernel"), finite_array(y, "y")
-    if targets.ndim not in (1, 2) or len(targets) != len(k):
-        raise InputError(f"y has shape {targets.shape}; expected ({len(k)},) or ({len(k)}, outputs).")
-    columns = targets.reshape(len(k), -1)
-    columns = columns - columns.mean(axis=0) if centred else columns
+    k = symmetric_kernel(kernel, "the kernel")
+    targets = training_targets(y, len(k), None).y
+    columns = targets - targets.mean(axis=0) if centred else targets
     if np.abs(columns).max(initial=0.0) <= 1e-14 * np.abs(targets).max(initial=0.0):
         raise InputError(
             f"y is {'constant' if centred else 'zero'}: no kernel fits that better than another."

@@ -141,9 +141,8 @@ def critical(activation: Activation, b_std: float = 0.0) -> float:
         return q - table.square(q) / table.slope(q) - b_std**2
 
     if b_std == 0 and abs(beyond(math.log(LOW))) <= MARGINAL * LOW:
-        return float(
-            table.slope(LOW) ** -0.5
-        )  # variance 0 stays 0, or φ is homogeneous and any variance stays
+        # Variance 0 stays 0; or φ is homogeneous, and any variance stays.
+        return float(table.slope(LOW) ** -0.5)
     grid = np.log(np.geomspace(LOW, HIGH, GRID))
     ends = np.array([beyond(x) for x in grid])
     rising = np.flatnonzero((ends[:-1] <= 0) & (ends[1:] > 0))

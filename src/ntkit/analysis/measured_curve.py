@@ -10,7 +10,8 @@ from numpy.typing import ArrayLike
 from ntkit.errors import InputError
 from ntkit.predict.loss import squared_loss
 from ntkit.predict.ridge import kernel_regression
-from ntkit.solve.arrays import finite_array, symmetric_kernel
+from ntkit.predict.targets import training_targets
+from ntkit.solve.arrays import symmetric_kernel
 
 
 class MeasuredLoss(NamedTuple):
@@ -57,8 +58,8 @@ def measured_loss(
         [0.375, 0.0]
     """
     k = symmetric_kernel(kernel, "the kernel")
-    targets = finite_array(y, "y")
     m = len(k)
+    targets = training_targets(y, m, None).y
     if draws < 2:
         raise InputError(f"draws is {draws}; expected at least 2, for a deviation.")
     wrong = [
@@ -66,8 +67,6 @@ def measured_loss(
     ]
     if wrong:
         raise InputError(f"sizes holds {wrong[0]}; expected whole numbers from 1 to {m}.")
-    if targets.ndim not in (1, 2) or len(targets) != m:
-        raise InputError(f"y has shape {targets.shape}; expected ({m},) or ({m}, outputs).")
     losses = np.empty((len(sizes), draws))
     for i, n in enumerate(sizes):
         for j in range(draws):

@@ -41,7 +41,7 @@ class Population:
                 )
             )
         for name in ("eigenvalues", "power", "multiplicity"):
-            non_negative_array(getattr(self, name), name)
+            _check(getattr(self, name), name)
         if self.size < self.multiplicity.sum():
             raise InputError(
                 f"size is {self.size:g}; expected at least {self.multiplicity.sum():g}, the number of modes."
@@ -109,12 +109,7 @@ def population(kernel: ArrayLike | Eigen, y: ArrayLike) -> Population:
     return Population(values / m, share * mean_square, np.ones(m), m)
 
 
-def non_negative_array(values: np.ndarray, name: str) -> None:
-    """Raise where a value is negative or not finite.
-
-    Raises:
-        InputError: one is; it says which.
-    """
+def _check(values: np.ndarray, name: str) -> None:
     wrong = ~(np.isfinite(values) & (values >= 0))
     if wrong.any():
         raise InputError(f"{name} has a value of {values[wrong][0]}; expected finite ones of at least 0.")

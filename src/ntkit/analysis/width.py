@@ -108,7 +108,7 @@ def width_study(
 
 
 def fitted_rate(widths: Sequence[int], distances: Float64[np.ndarray, "w seeds"]) -> Rate:
-    r"""The exponent of a power law in the width, with the interval that seeds give it.
+    r"""The exponent of a power law in the width, with Student's interval from one fit a seed.
 
     Args:
         widths: at least 2.
@@ -122,9 +122,6 @@ def fitted_rate(widths: Sequence[int], distances: Float64[np.ndarray, "w seeds"]
         >>> from ntkit.analysis import fitted_rate
         >>> round(fitted_rate([10, 100], np.array([[1.0, 2.0], [0.1, 0.2]])).exponent, 12)
         -1.0
-
-    References:
-        None beyond least squares; the interval is Student's.
     """
     if distances.shape[0] != len(widths) or distances.shape[1] < 2 or not (distances > 0).all():
         raise InputError(

@@ -112,9 +112,8 @@ def stochastic_gradient_descent(
     r"""Training on random batches.
 
     A step is θ ← θ − η Jᵀ_B (f_B − y_B)/b for a batch B of b examples. Given θ its mean over B is the step of the full
-    batch, and steps are affine in
-    θ: so the mean over all batches of the outputs at step k is exactly that of `gradient_descent`, whatever b. Single
-    runs scatter about it.
+    batch, and steps are affine in θ: so the mean over all batches of the outputs at step k is exactly that of
+    `gradient_descent`, whatever b. Single runs scatter about it.
 
     Args:
         k_train_train: (n, n) tangent kernel of the training points.
