@@ -1,4 +1,4 @@
-"""The command ``ntkit``: `study`, `kernel` and `nets`.
+"""The command ``ntkit``: `study`, `kernel`, `regime` and `nets`.
 
 Exit codes: 0 done, 1 a numerical failure, 2 bad input, 130 interrupted.
 """
@@ -216,6 +216,22 @@ def kernel(
         )
         if not quiet:
             typer.echo(said)
+
+
+@app.command()
+def regime(
+    run: Annotated[Path, typer.Argument(help="A .npz file that TrainingRun.save wrote.")],
+    seed: Annotated[int, typer.Option(help="Seed of the resamples behind the confidence.")] = 0,
+) -> None:
+    """Say whether a trained network is lazy or rich, from a saved training run.
+
+    A run is made by ntkit.finite.observe (JAX) or ntkit.finite.torch.observe (PyTorch).
+    """
+    with exit_codes():
+        from ntkit.analysis import regime_report
+        from ntkit.finite import load_run
+
+        typer.echo(str(regime_report(load_run(run), seed=seed)))
 
 
 @app.command()

@@ -21,6 +21,7 @@ from ntkit.analysis.learning_curve import ExpectedLoss, expected_loss
 from ntkit.analysis.measured_curve import MeasuredLoss, measured_loss
 from ntkit.analysis.native_space import rkhs_inner_product, rkhs_norm
 from ntkit.analysis.population import Population, distribution, population
+from ntkit.analysis.regime import RegimeReport, regime_report
 from ntkit.analysis.spectrum import Spectrum, TargetPower, spectrum, target_power
 from ntkit.analysis.sphere import SphereSpectrum, sphere_eigenvalues
 from ntkit.analysis.width import Rate, WidthStudy, fitted_rate, width_study
@@ -39,6 +40,7 @@ __all__ = [
     "Phase",
     "Population",
     "Rate",
+    "RegimeReport",
     "Spectrum",
     "SphereSpectrum",
     "TargetPower",
@@ -65,6 +67,7 @@ __all__ = [
     "phase",
     "phase_diagram",
     "population",
+    "regime_report",
     "rkhs_inner_product",
     "rkhs_norm",
     "spectrum",

@@ -3,7 +3,9 @@
 from ntkit.finite import empirical
 from ntkit.finite.adapters import Model, from_equinox, from_linen, from_nnx
 from ntkit.finite.expansion import centre, linearize, scale, taylor
+from ntkit.finite.observe import observe
 from ntkit.finite.parametrisation import AbcMlp, CoordinateCheck, Parametrisation, coordinate_check
+from ntkit.finite.run import TrainingRun, load_run
 from ntkit.finite.train import History, train
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "History",
     "Model",
     "Parametrisation",
+    "TrainingRun",
     "centre",
     "coordinate_check",
     "empirical",
@@ -19,6 +22,8 @@ __all__ = [
     "from_linen",
     "from_nnx",
     "linearize",
+    "load_run",
+    "observe",
     "scale",
     "taylor",
     "train",

@@ -1,5 +1,6 @@
-"""The tangent kernel of PyTorch models; it needs PyTorch, as the extra `ntkit[torch]` says."""
+"""The tangent kernel and the training of PyTorch models; it needs PyTorch, as the extra `ntkit[torch]` says."""
 
 from ntkit.finite.torch.kernels import ntk
+from ntkit.finite.torch.observe import observe
 
-__all__ = ["ntk"]
+__all__ = ["ntk", "observe"]

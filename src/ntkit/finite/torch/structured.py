@@ -52,7 +52,7 @@ class Recorded:
         y = y.reshape(len(x), -1)
         flat = [call for calls in self.calls.values() for call in calls]
         rows = []
-        for cotangent in basis:
+        for cotangent in basis if flat else ():
             given = [call.given for call in flat]
             rows.append(
                 torch.autograd.grad((y @ cotangent).sum(), given, retain_graph=True, allow_unused=True)
