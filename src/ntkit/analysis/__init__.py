@@ -24,6 +24,7 @@ from ntkit.analysis.population import Population, distribution, population
 from ntkit.analysis.regime import RegimeReport, regime_report
 from ntkit.analysis.spectrum import Spectrum, TargetPower, spectrum, target_power
 from ntkit.analysis.sphere import SphereSpectrum, sphere_eigenvalues
+from ntkit.analysis.stack import StackPhase, Trainability, mode_depths, stack_phase, trainability
 from ntkit.analysis.width import Rate, WidthStudy, fitted_rate, width_study
 
 __all__ = [
@@ -43,7 +44,9 @@ __all__ = [
     "RegimeReport",
     "Spectrum",
     "SphereSpectrum",
+    "StackPhase",
     "TargetPower",
+    "Trainability",
     "WidthStudy",
     "alignment",
     "alpha_sweep",
@@ -63,6 +66,7 @@ __all__ = [
     "kernel_distance",
     "learning_times",
     "measured_loss",
+    "mode_depths",
     "optimal_step",
     "phase",
     "phase_diagram",
@@ -72,7 +76,9 @@ __all__ = [
     "rkhs_norm",
     "spectrum",
     "sphere_eigenvalues",
+    "stack_phase",
     "target_alignment",
     "target_power",
+    "trainability",
     "width_study",
 ]
