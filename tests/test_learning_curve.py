@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ntkit as nk
-from ntkit.analysis import Population, distribution, expected_loss, measured_loss, population
+from ntkit.analysis import Population, distribution, expected_loss, measured_loss, population, simulated_loss
 from ntkit.errors import InputError
 
 DRAW = np.random.default_rng(0)
@@ -125,3 +125,18 @@ def test_populations_and_sizes_are_checked():
         measured_loss(K, Y, [10], draws=1)
     with pytest.raises(InputError, match=r"sizes holds 151; expected whole numbers from 1 to 150"):
         measured_loss(K, Y, [10, 151])
+
+
+@pytest.mark.parametrize("ridge", [0.1, 3.0])
+@pytest.mark.parametrize("noise", [0.0, 0.5])
+def test_the_experiment_of_the_theory_has_its_loss(ridge, noise):
+    """With a tail of modes that has no features of its own."""
+    modes = distribution([1.0, 0.2, 1e-3], [1.0, 0.5, 0.1], [40, 200, 5000])
+    found = simulated_loss(modes, 150, ridge=ridge, noise=noise, draws=40)
+    assert found.mean == pytest.approx(expected_loss(modes, 150, ridge=ridge, noise=noise).loss, rel=0.03)
+    assert found.error == pytest.approx(found.spread / 40**0.5)
+
+
+def test_wrong_experiments_are_refused():
+    with pytest.raises(InputError, match="n is 0 and draws is 20"):
+        simulated_loss(distribution([1.0], [1.0], [3]), 0)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import ntkit as nk
-from ntkit.analysis import fitted_rate, width_study
+from ntkit.analysis import fitted_rate, trajectory_study, width_study
 from ntkit.errors import InputError
 
 X = np.random.default_rng(0).normal(size=(6, 4)).astype("f")
@@ -45,3 +45,25 @@ def test_studies_are_checked():
         width_study(lambda width: nk.Dense(width) >> nk.Relu(), [8, 16], X)
     with pytest.raises(InputError, match=r"distances has shape \(1, 2\); expected \(2, seeds\) above 0"):
         fitted_rate([1, 2], np.ones((1, 2)))
+
+
+def test_training_approaches_that_of_the_infinite_network():
+    """In double precision of the prediction; change of the kernel is quadratic in what moves by 1/width."""
+
+    def erf(width):
+        return nk.Dense(width, w_std=1.5, b_std=0.1) >> nk.Erf() >> nk.Dense(1)
+
+    y = np.sin(X[:, :1])
+    found = trajectory_study(erf, [32, 128, 512], X, y, steps=60, learning_rate=0.5, seeds=6)
+    assert abs(found.distance_rate.exponent + 0.5) < 0.2
+    assert abs(found.movement_rate.exponent + 0.5) < 0.1
+    assert found.kernel_change_rate.exponent < -1.2
+
+
+def test_training_studies_are_checked():
+    y = np.zeros((6, 1), "f")
+    how = {"steps": 2, "learning_rate": 0.1}
+    with pytest.raises(InputError, match=r"widths is \[8\]; expected at least 2, rising"):
+        trajectory_study(_relu, [8], X, y, **how)
+    with pytest.raises(InputError, match="seeds is 1; expected at least 2"):
+        trajectory_study(_relu, [8, 16], X, y, **how, seeds=1)

@@ -22,9 +22,11 @@ from ntkit.analysis.measured_curve import MeasuredLoss, measured_loss
 from ntkit.analysis.native_space import rkhs_inner_product, rkhs_norm
 from ntkit.analysis.population import Population, distribution, population
 from ntkit.analysis.regime import RegimeReport, regime_report
+from ntkit.analysis.simulated_curve import SimulatedLoss, simulated_loss
 from ntkit.analysis.spectrum import Spectrum, TargetPower, spectrum, target_power
 from ntkit.analysis.sphere import SphereSpectrum, sphere_eigenvalues
 from ntkit.analysis.stack import StackPhase, Trainability, mode_depths, stack_phase, trainability
+from ntkit.analysis.trajectories import TrajectoryStudy, trajectory_study
 from ntkit.analysis.width import Rate, WidthStudy, fitted_rate, width_study
 
 __all__ = [
@@ -42,11 +44,13 @@ __all__ = [
     "Population",
     "Rate",
     "RegimeReport",
+    "SimulatedLoss",
     "Spectrum",
     "SphereSpectrum",
     "StackPhase",
     "TargetPower",
     "Trainability",
+    "TrajectoryStudy",
     "WidthStudy",
     "alignment",
     "alpha_sweep",
@@ -74,11 +78,13 @@ __all__ = [
     "regime_report",
     "rkhs_inner_product",
     "rkhs_norm",
+    "simulated_loss",
     "spectrum",
     "sphere_eigenvalues",
     "stack_phase",
     "target_alignment",
     "target_power",
     "trainability",
+    "trajectory_study",
     "width_study",
 ]
