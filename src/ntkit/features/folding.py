@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from ntkit.features.draws import Draws
+from ntkit.moments import grid
 
 
 def folded(parts: Sequence[Array], dimension: int, draws: Draws, name: str) -> Array:
@@ -21,15 +22,36 @@ def folded(parts: Sequence[Array], dimension: int, draws: Draws, name: str) -> A
     """
     if sum(p.shape[-1] for p in parts) <= dimension:
         return jnp.concatenate(parts, axis=-1) if len(parts) > 1 else parts[0]
-    total = None
-    for number, part in enumerate(parts):
+    first, *others = parts
+    if first.shape[-1] > dimension:
+        first = _wrapped(first * draws.signs(f"{name}.0", (first.shape[-1],)), dimension)
+    terms = [
+        _filled(first, dimension)
+    ]  # it needs no signs: products of two parts vanish by those of the other
+    for number, part in enumerate(others, 1):
         signed = part * draws.signs(f"{name}.{number}", (part.shape[-1],))
-        turned = _turned(
-            _wrapped(signed, dimension), dimension, zlib.crc32(f"{name}.{number}".encode()) % dimension
-        )
-        total = turned if total is None else total + turned
-    assert total is not None
-    return total
+        shift = _shift(f"{name}.{number}", dimension)
+        terms.append(jnp.roll(_filled(_wrapped(signed, dimension), dimension), shift, axis=-1))
+    return grid.settled(grid.sum_of_list(terms))
+
+
+def doubled(part: Array) -> Array:
+    """(…, k, k): every turned form of it is a slice."""
+    return grid.settled(jnp.concatenate([part, part], axis=-1))
+
+
+def folded_taps(parts: Sequence[Array], draws: Draws, name: str) -> Array:
+    """As `folded` into as many as each part has, of doubled parts: one pass over memory, where turning takes several."""
+    size = parts[0].shape[-1] // 2
+    terms = []
+    for number, part in enumerate(parts):
+        shift = _shift(f"{name}.{number}", size)
+        terms.append(part[..., shift : shift + size] * draws.signs(f"{name}.{number}", (size,)))
+    return grid.settled(grid.sum_of_list(terms))
+
+
+def _shift(name: str, below: int) -> int:
+    return zlib.crc32(name.encode()) % below
 
 
 def _wrapped(part: Array, dimension: int) -> Array:
@@ -44,11 +66,6 @@ def _wrapped(part: Array, dimension: int) -> Array:
     round_trip = max(1, dimension - 1)
     part = _filled(part, -(-size // round_trip) * round_trip)
     return part.reshape(*part.shape[:-1], -1, round_trip).sum(axis=-2)
-
-
-def _turned(part: Array, dimension: int, shift: int) -> Array:
-    """Filled up with zeros and turned round."""
-    return jnp.roll(_filled(part, dimension), shift, axis=-1) if shift else _filled(part, dimension)
 
 
 def _filled(part: Array, size: int) -> Array:

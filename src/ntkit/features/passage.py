@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from jaxtyping import Array
 
 from ntkit.errors import NoClosedFormError
 from ntkit.features.draws import Draws
-from ntkit.features.folding import folded
+from ntkit.features.folding import doubled, folded, folded_taps
 from ntkit.moments import BivariateNormal, Window, grid
 from ntkit.tape import Activate, Add, Affine, Data, Flatten, Instruction, Mix, Slide
 
@@ -119,8 +120,7 @@ class Passage:
         combined = at.psi
         if at.psi.shape[-1] < self.dimension:
             combined = at.psi @ draws.signs(name + "R", (at.psi.shape[-1], self.dimension))
-        copies = -(-self.dimension // self.width)
-        psi = combined * jnp.concatenate([slopes] * copies, axis=-1)[..., : self.dimension]
+        psi = _product(combined, slopes)
         return Field(phi, _scaled(psi, tangent), variance, tangent)
 
     def _slide(self, step: Slide, at: Field, draws: Draws, name: str) -> Field:
@@ -131,7 +131,10 @@ class Passage:
         variance = _mean(patches(at.variance[..., None]))
         if at.psi is None or at.tangent is None:
             return Field(phi, None, variance, None)
-        psi = folded(patches(at.psi), self.dimension, draws, name) * taps**-0.5
+        if at.psi.shape[-1] == self.dimension:
+            psi = folded_taps(patches(doubled(at.psi)), draws, name) * taps**-0.5
+        else:
+            psi = folded(patches(at.psi), self.dimension, draws, name) * taps**-0.5
         tangent = _mean(patches(at.tangent[..., None]))
         return Field(phi, psi, variance, tangent)
 
@@ -165,6 +168,15 @@ def _of_data(x: Array) -> Field:
     return Field(phi, None, jnp.sum(phi**2, axis=-1), None)
 
 
+def _product(wide: Array, slopes: Array) -> Array:
+    """Entry i of the one times entry i mod k of the other, (…, m) and (…, k)."""
+    size, width = wide.shape[-1], slopes.shape[-1]
+    if size % width:
+        return wide * jnp.concatenate([slopes] * -(-size // width), axis=-1)[..., :size]
+    copies = wide.reshape(*wide.shape[:-1], -1, width)
+    return (copies * slopes[..., None, :]).reshape(wide.shape)
+
+
 def _ones(at: Field, square: float) -> list[Array]:
     """One feature of this squared length; none of length 0."""
     return [jnp.full((*at.variance.shape, 1), square**0.5, at.phi.dtype)] if square > 0 else []
@@ -183,17 +195,18 @@ def _mean(taps: list[Array]) -> Array:
 
 def _patches(features: Array, windows: Sequence[Window], shape: tuple[int, ...]) -> list[Array]:
     """What each tap of a window reads, (n, *positions, k) each."""
-    parts = [features]
-    for d, (window, count) in enumerate(zip(windows, shape, strict=True)):
-        padded = [grid.pad(part, (1 + d,), window, "Conv") for part in parts]
-        steps = [
-            slice(t * window.dilation, t * window.dilation + (count - 1) * window.stride + 1)
-            for t in range(window.size)
-        ]
-        parts = [
-            jax.lax.slice_in_dim(p, s.start, s.stop, window.stride, 1 + d) for p in padded for s in steps
-        ]
-    return parts
+    for d, window in enumerate(windows):
+        features = grid.pad(features, (1 + d,), window, "Conv")
+    # Unless it is settled, XLA reads a padded array through bounds checks, once for every tap.
+    features = grid.settled(features)
+
+    def tap(offsets: tuple[int, ...]) -> Array:
+        starts = [t * w.dilation for t, w in zip(offsets, windows, strict=True)]
+        ends = [s + (n - 1) * w.stride + 1 for s, n, w in zip(starts, shape, windows, strict=True)]
+        cut = [slice(*c) for c in zip(starts, ends, [w.stride for w in windows], strict=True)]
+        return features[:, *cut]
+
+    return [tap(offsets) for offsets in itertools.product(*(range(w.size) for w in windows))]
 
 
 def _mix(step: Mix, at: Field) -> Field:
