@@ -35,7 +35,7 @@ def trained(alpha: float, steps: int = 400) -> nk.finite.TrainingRun:
 
 @pytest.fixture(scope="module")
 def runs() -> dict[float, nk.finite.TrainingRun]:
-    return {alpha: trained(alpha) for alpha in (0.3, 1.0, 30.0)}
+    return {alpha: trained(alpha) for alpha in (0.05, 1.0, 30.0)}
 
 
 def test_the_verdict_flips_with_the_scale(runs):
@@ -75,7 +75,7 @@ def test_of_a_square_kappa_is_known():
 def test_a_sweep_over_alpha_falls_from_rich_to_lazy():
     x, y = data()
     params, _ = NET.init(jax.random.key(1), (3,))
-    found = alpha_sweep(NET.apply, params, x, y, [0.3, 1, 3, 10, 30], steps=300, learning_rate=0.5)
+    found = alpha_sweep(NET.apply, params, x, y, [0.1, 0.3, 1, 3, 10, 30], steps=300, learning_rate=0.5)
     assert (np.diff(found.kernel_distance) < 0).all()
 
 

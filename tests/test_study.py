@@ -41,7 +41,7 @@ def diabetes():
 
 
 def test_predictions_are_those_of_the_kernels(iris) -> None:
-    results, arrays = iris
+    results, arrays, _ = iris
     coded = np.eye(3)[arrays["y_train"]] - 1 / 3
     outputs = kernel_regression(arrays["ntk_train"], coded).predict(arrays["ntk_test"])
     right = np.mean(np.argmax(outputs, axis=1) == arrays["y_test"])
@@ -52,7 +52,7 @@ def test_predictions_are_those_of_the_kernels(iris) -> None:
 
 
 def test_kernels_are_those_of_the_network(iris) -> None:
-    results, arrays = iris
+    results, arrays, _ = iris
     data = datasets.load("iris")
     rows = data.x.numbers[arrays["index_train"]]
     x = (rows - rows.mean(axis=0)) / rows.std(axis=0)
@@ -60,6 +60,28 @@ def test_kernels_are_those_of_the_network(iris) -> None:
     np.testing.assert_allclose(arrays["ntk_train"], pair.ntk, rtol=1e-12)
     np.testing.assert_allclose(arrays["nngp_train"], pair.nngp, rtol=1e-12)
     assert np.array_equal(data.y[arrays["index_train"]], arrays["y_train"])
+
+
+def test_generalisation_is_what_the_analysis_says(iris) -> None:
+    results, arrays, _ = iris
+    found, y = results["generalisation"], np.eye(3)[arrays["y_train"]] - 1 / 3
+    curve, bounds = found["learning_curve"], found["bounds"]
+    known = nk.analysis.population(arrays["ntk_train"], y)
+    for n, loss in zip(curve["n"], curve["expected"], strict=True):
+        assert loss == pytest.approx(nk.analysis.expected_loss(known, n, ridge=curve["ridge"]).loss)
+    for n, loss, spread in zip(curve["measured_n"], curve["measured"], curve["deviation"], strict=True):
+        expected = curve["expected"][int(np.argmin(np.abs(np.array(curve["n"]) - n)))]
+        assert loss == pytest.approx(expected, abs=0.5 * expected + spread)
+    assert len(found["risk"]["kare"]) == len(found["risk"]["ridge"])
+    assert bounds["clipped_test_loss"] < bounds["true"] < bounds["shuffled"]
+
+
+def test_the_regime_of_the_finite_network_is_that_of_its_run(iris) -> None:
+    report = nk.analysis.regime_report(iris.training)
+    said = iris.results["finite"]["regime"]
+    assert said["verdict"] == report.verdict
+    assert said["error_network"] == report.error_network
+    assert iris.results["finite"]["relative_movement"] == pytest.approx(report.movement, rel=1e-4)
 
 
 def test_a_finite_network_follows_its_prediction(iris) -> None:
@@ -85,7 +107,7 @@ def test_labels_lie_in_modes(iris) -> None:
 
 
 def test_a_regression_is_reported_in_the_unit_of_its_target(diabetes) -> None:
-    results, arrays = diabetes
+    results, arrays, _ = diabetes
     line = next(m for m in results["methods"] if m["id"] == "nngp")
     error = np.sqrt(np.mean((np.array(results["outcome"]["mean"]) - arrays["y_test"]) ** 2))
     assert line["test"]["score"] == pytest.approx(error)
@@ -126,7 +148,7 @@ def test_a_convolution_reads_images(tmp_path) -> None:
     y = np.repeat([0, 1], 15)
     x = (rng.normal(size=(30, 6, 5, 2)) + y[:, None, None, None]).clip(0, 5)
     np.savez(tmp_path / "images.npz", x=(40 * x).astype(np.uint8), y=y)
-    results, arrays = run(Options(str(tmp_path / "images.npz"), "cnn", {"depth": "1"}, train=20, test=10))
+    results, arrays, _ = run(Options(str(tmp_path / "images.npz"), "cnn", {"depth": "1"}, train=20, test=10))
     assert results["data"]["input_shape"] == [6, 5, 2]
     assert arrays["ntk_train"].dtype == np.float32
     assert results["methods"][0]["test"]["score"] > 0.6
@@ -134,7 +156,7 @@ def test_a_convolution_reads_images(tmp_path) -> None:
 
 def test_a_singular_kernel_is_said_and_mended(tmp_path) -> None:
     (tmp_path / "linear.json").write_text(json.dumps(nk.to_spec(nk.Dense(1))))
-    results, _ = run(Options("iris", str(tmp_path / "linear.json"), train=30, test=30))
+    results, *_ = run(Options("iris", str(tmp_path / "linear.json"), train=30, test=30))
     kernel = results["kernels"]["ntk"]
     assert not kernel["positive_definite"]
     assert kernel["rank"] == 4
@@ -164,7 +186,7 @@ def homes(path, rows: int = 200) -> None:
 def test_a_singular_kernel_does_not_determine_convergence(tmp_path, capsys) -> None:
     homes(tmp_path / "homes.csv")
     options = Options(str(tmp_path / "homes.csv"), "mlp", {"depth": "3", "act": "erf"}, "price")
-    results, _ = run(options)
+    results, *_ = run(options)
     kernel, line = results["kernels"]["ntk"], results["methods"][0]
     assert kernel["singular"]
     assert kernel["condition"] is None
@@ -194,7 +216,7 @@ def test_a_singular_kernel_of_float32_ends_no_study(tmp_path) -> None:
     options = Options(
         str(tmp_path / "homes.csv"), "mlp", {"depth": "3", "act": "erf"}, "price", dtype="float32"
     )
-    results, _ = run(options)
+    results, *_ = run(options)
     assert results["kernels"]["ntk"]["singular"]
     assert results["methods"][1]["test"]["r2"] > 0.3
 
@@ -676,6 +698,20 @@ def test_a_full_disk_is_one_message(tmp_path, monkeypatch) -> None:
     with refused("cannot be written"):
         check_npz_place(tmp_path / "k.npz")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_stands_beside_the_report_of_a_finite_network(tmp_path) -> None:
+    options = Options("iris", net_options={"depth": "1"}, train=20, test=10, finite=16, steps=5)
+    results = write_study(options, tmp_path / "out")
+    said = nk.analysis.regime_report(nk.finite.load_run(tmp_path / "out" / "run.npz"))
+    assert said.verdict == results["finite"]["regime"]["verdict"]
+    write_study(options, tmp_path / "out", overwrite=True)
+
+
+def test_too_few_rows_have_no_regime() -> None:
+    found = run(Options("iris", net_options={"depth": "1"}, train=6, test=10, finite=16, steps=5))
+    assert found.results["finite"]["regime"] is None
+    assert "Lazy or rich" not in render(found.results)
 
 
 def test_what_stands_in_the_way(tmp_path) -> None:

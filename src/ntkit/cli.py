@@ -130,8 +130,8 @@ def study(
 ) -> None:
     """Study a data set: kernels, predictions, training and a page to look at.
 
-    Writes to the folder --out: report.html, to open in a browser; results.json, every number of the page; and
-    kernel.npz, the kernels.
+    Writes to the folder --out: report.html, to open in a browser; results.json, every number of the page;
+    kernel.npz, the kernels; and with --finite run.npz, the real network before and after training, for ntkit regime.
 
     Exit codes: 0 done, 1 numerical failure, 2 bad input, 130 interrupted.
     """

@@ -4,14 +4,19 @@ from typing import Any
 
 import numpy as np
 
+from ntkit.analysis.regime import LAZY, RICH, regime_report
+from ntkit.errors import InputError
+from ntkit.finite import TrainingRun, observe
+from ntkit.layer import Layer
 from ntkit.predict import gradient_descent, largest_learning_rate
 from ntkit.study.examples import Examples
-from ntkit.study.finite import train
+from ntkit.study.finite import Training, train
 from ntkit.study.infinite import Modes, method
 from ntkit.study.kernels import Kernels
 from ntkit.study.network import Network, at_width
 from ntkit.study.progress import Advance
 
+ROWS = 100  # on which the regime is judged
 SHARE = 0.5  # of the largest stable learning rate
 
 
@@ -25,14 +30,15 @@ def trained_beside(
     steps: int,
     seed: int,
     advance: Advance,
-) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+) -> tuple[list[dict[str, Any]], dict[str, Any], TrainingRun]:
     """Train a network of the given width and lay its outputs beside the predicted ones.
 
     The prediction is that of gradient descent with the same steps on the infinite network's NTK, from the finite
     network's own initial outputs f₀; step k is time t = k · learning rate.
 
     Returns:
-        The lines of the table of methods: what was predicted for it, and what it reached; and its curves.
+        The lines of the table of methods: what was predicted for it, and what it reached; its curves; and the
+        network before and after.
 
     Raises:
         InputError: The network has no width to set.
@@ -79,7 +85,29 @@ def trained_beside(
              f"a real network after {steps} steps of gradient descent", run.train, run.test),
         )
     ]  # fmt: skip
-    return lines, found
+    seen = _observed(layer, run, examples)
+    found["regime"] = _regime(seen)
+    return lines, found, seen
+
+
+def _observed(layer: Layer, run: Training, examples: Examples) -> TrainingRun:
+    """The network before and after training, on some of the rows; rows were drawn at random already."""
+    x, y, x_test, y_test = (
+        np.asarray(a[:ROWS], np.float32)
+        for a in (examples.x_train, examples.train.coded, examples.x_test, examples.test.coded)
+    )
+    rates = layer.rates(run.start)
+    return observe(layer.apply, run.start, run.end, x, y, x_test=x_test, y_test=y_test, rates=rates)
+
+
+def _regime(seen: TrainingRun) -> dict[str, Any] | None:
+    """The verdict in plain numbers; None where the rows say nothing."""
+    try:
+        report = regime_report(seen)
+    except InputError:
+        return None
+    plain = {k: v if isinstance(v, str) or np.isfinite(v) else None for k, v in report._asdict().items()}
+    return {**plain, "examples": len(seen.targets), "lazy": LAZY, "rich": RICH}
 
 
 def _distance(measured: np.ndarray, predicted: np.ndarray) -> float:

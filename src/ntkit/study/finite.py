@@ -1,6 +1,7 @@
 """A finite network trained by full-batch gradient descent, its outputs recorded along the way."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax
 import numpy as np
@@ -22,6 +23,8 @@ class Training:
         test: Outputs on test examples.
         parameters: How many weights were trained.
         relative_movement: ‖θ − θ₀‖ / ‖θ₀‖ at the last step.
+        start: The parameters at the start.
+        end: The parameters in the end.
     """
 
     steps: Int[np.ndarray, " records"]
@@ -30,6 +33,8 @@ class Training:
     test: Float64[np.ndarray, "records m outputs"]
     parameters: int
     relative_movement: float
+    start: Any
+    end: Any
 
     @property
     def times(self) -> Float64[np.ndarray, " records"]:
@@ -78,6 +83,8 @@ def train(
         watch={"test": unseen},
         advance=advance,
     )
-    outputs = [found.outputs[name].astype(np.float64) for name in ("train", "test")]
+    on_train, on_test = (found.outputs[name].astype(np.float64) for name in ("train", "test"))
     count = sum(int(w.size) for w in jax.tree.leaves(start))
-    return Training(found.steps, learning_rate, outputs[0], outputs[1], count, float(found.moved[-1]))
+    return Training(
+        found.steps, learning_rate, on_train, on_test, count, float(found.moved[-1]), start, found.params
+    )

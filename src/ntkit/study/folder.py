@@ -12,7 +12,7 @@ import numpy as np
 
 from ntkit.errors import InputError
 
-PAGE, NUMBERS, KERNELS = "report.html", "results.json", "kernel.npz"
+PAGE, NUMBERS, KERNELS, RUN = "report.html", "results.json", "kernel.npz", "run.npz"
 
 
 def check_place(folder: Path, overwrite: bool) -> None:
@@ -41,23 +41,20 @@ def _check_content(folder: Path, overwrite: bool) -> None:
         raise InputError(
             f"--out {folder} exists and is not empty: choose another folder, or pass --overwrite"
         )
-    foreign = sorted(set(found) - {PAGE, NUMBERS, KERNELS})
+    foreign = sorted(set(found) - {PAGE, NUMBERS, KERNELS, RUN})
     if foreign:
         raise InputError(
             f"--out {folder} holds files that no study wrote, such as {foreign[0]}: choose another folder"
         )
 
 
-def write(
-    folder: Path, page: str, results: dict[str, Any], arrays: dict[str, np.ndarray], overwrite: bool
-) -> None:
-    """Write the three files of a study.
+def write(folder: Path, page: str, found: Any, overwrite: bool) -> None:
+    """Write the files of a study.
 
     Args:
         folder: Where they shall stand.
         page: The report as HTML.
-        results: The numbers; NaN and infinity are not allowed among them.
-        arrays: The kernels.
+        found: The `Study`; NaN and infinity are not allowed among its results.
         overwrite: Whether an earlier study there may be replaced.
 
     Raises:
@@ -65,18 +62,22 @@ def write(
     """
     check_place(folder, overwrite)
     with _writing(folder):
-        _write(folder, page, results, arrays)
+        _write(folder, page, found)
 
 
-def _write(folder: Path, page: str, results: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def _write(folder: Path, page: str, found: Any) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
         new = work / "new"
         new.mkdir()
         (new / PAGE).write_text(page, encoding="utf-8")
-        (new / NUMBERS).write_text(json.dumps(results, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-        _save(new / KERNELS, arrays)
+        (new / NUMBERS).write_text(
+            json.dumps(found.results, indent=1, allow_nan=False) + "\n", encoding="utf-8"
+        )
+        _save(new / KERNELS, found.arrays)
+        if found.training is not None:
+            found.training.save(new / RUN)
         if folder.is_dir():
             folder.rename(work / "old")
         new.rename(folder)

@@ -5,15 +5,17 @@ import time
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import ntkit as nk
 from ntkit import datasets
+from ntkit.finite import TrainingRun
 from ntkit.study import baselines, folder, function_space, infinite, kernels
 from ntkit.study.beside import trained_beside
 from ntkit.study.examples import Examples, describe, scale, shape
+from ntkit.study.generalisation import generalisation
 from ntkit.study.kernel_file import float_type
 from ntkit.study.network import Network, at_width, check_gaussian, choose_network
 from ntkit.study.options import STEPS, Options
@@ -32,7 +34,7 @@ Results = dict[str, Any]
 def write_study(
     options: Options, place: Path, *, overwrite: bool = False, show_progress: bool = False, command: str = ""
 ) -> Results:
-    """Run a study and write ``report.html``, ``results.json`` and ``kernel.npz`` to a folder.
+    """Run a study and write ``report.html``, ``results.json``, ``kernel.npz`` and perhaps ``run.npz`` to a folder.
 
     The folder appears when all is done; a study that fails leaves nothing behind.
 
@@ -51,15 +53,27 @@ def write_study(
 
     folder.check_place(place, overwrite)
     with Progress(show_progress) as progress:
-        results, arrays = run(options, progress, command=command)
+        found = run(options, progress, command=command)
         with progress.stage("report"):
-            folder.write(place, render(results), results, arrays, overwrite)
-    return results
+            folder.write(place, render(found.results), found, overwrite)
+    return found.results
 
 
-def run(
-    options: Options, progress: Progress | None = None, *, command: str = ""
-) -> tuple[Results, dict[str, np.ndarray]]:
+class Study(NamedTuple):
+    """What a study found.
+
+    Attributes:
+        results: The numbers of the report, ready for JSON.
+        arrays: Of ``kernel.npz``.
+        training: What is known of the finite network before and after training; None without one.
+    """
+
+    results: Results
+    arrays: dict[str, np.ndarray]
+    training: TrainingRun | None
+
+
+def run(options: Options, progress: Progress | None = None, *, command: str = "") -> Study:
     """Run a study.
 
     Args:
@@ -67,16 +81,13 @@ def run(
         progress: Draws bars and takes times; None for neither.
         command: The command line, for the report.
 
-    Returns:
-        The numbers of the report, ready for JSON, and the arrays of ``kernel.npz``.
-
     Raises:
         InputError: The data, the network or an option cannot be used.
         NumericalError: A kernel or a training is not finite, or a kernel is not positive semi-definite.
 
     Example:
         >>> from ntkit.study import Options, run
-        >>> results, arrays = run(Options(data="iris"))
+        >>> results, arrays, _ = run(Options(data="iris"))
         >>> arrays["ntk_train"].shape, results["methods"][0]["test"]["score"] > 0.9
         ((113, 113), True)
     """
@@ -99,11 +110,11 @@ def run(
     found |= _infinite(data, examples, computed, progress)
     modes = found.pop("modes")
     found["methods"] += _baselines(examples, data.task, options.seed, progress)
-    found["finite"] = None
+    found["finite"] = training = None
     if options.finite is not None:
         steps = options.steps or STEPS
         with progress.stage("finite network", steps) as advance:
-            lines, found["finite"] = trained_beside(
+            lines, found["finite"], training = trained_beside(
                 network, examples, computed, modes,
                 width=options.finite, steps=steps, seed=options.seed, advance=advance,
             )  # fmt: skip
@@ -115,7 +126,7 @@ def run(
         "versions": {"python": platform.python_version()} | {name: version(name) for name in VERSIONS},
         "seconds": {**progress.seconds, "total": time.perf_counter() - begun},
     }
-    return found, _arrays(computed, examples)
+    return Study(found, _arrays(computed, examples), training)
 
 
 def _prepare(options: Options) -> tuple[datasets.Dataset, Network, Examples]:
@@ -155,6 +166,8 @@ def _infinite(
             {"confusion": infinite.confusion(examples, outputs)} if data.task == "classification" else {}
         )
         picture = kernel_picture(computed.ntk_train, examples, list(data.class_names))
+    with progress.stage("generalisation"):
+        general = generalisation(computed, modes, examples, path)
     with progress.stage("training", 3) as advance:
         table = function_space.convergence_table(computed, modes, examples, curves)
         advance(1)
@@ -181,6 +194,7 @@ def _infinite(
         "convergence": table,
         "scatter": scatter,
         "cross_entropy": cross_entropy,
+        "generalisation": general,
         "spectrum": infinite.spectra(modes, examples),
         "picture": picture,
     }
