@@ -60,7 +60,7 @@ def elevators(_: pathlib.Path) -> None:
     record.write(
         "features_elevators",
         {
-            "required": "4,096 features: RMSE at most 1.05 of exact and at least 3 times faster; 1,024: at least 10 times faster",
+            "required": "4,096 features: RMSE at most 1.05 of exact, at least 3 times faster; 1,024: at least 10 times faster",
             "reached": [large["rmse_of_exact"], large["times_faster"], small["times_faster"]],
             "holds": large["rmse_of_exact"] <= 1.05
             and large["times_faster"] >= 3

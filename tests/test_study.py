@@ -117,7 +117,7 @@ def test_a_regression_is_reported_in_the_unit_of_its_target(diabetes) -> None:
 
 
 def test_results_are_plain_json(iris, diabetes) -> None:
-    for results, _ in (iris, diabetes):
+    for results, *_ in (iris, diabetes):
         assert json.loads(json.dumps(results, allow_nan=False)) == results
 
 

@@ -11,9 +11,8 @@ from ntkit.finite.run import TrainingRun
 from ntkit.predict import choose_ridge, kernel_regression
 from ntkit.solve.arrays import finite_array
 
-# Kernel distance (Fort 2020, eq. 3) and linearisation error: lazy below both of these.
-LAZY = (0.05, 0.2)
-RICH = 0.2  # kernel distance: features are others where the kernel has turned; one that only grows weighs the same ones more
+LAZY = (0.05, 0.2)  # kernel distance and linearisation error; lazy is below both
+RICH = (0.2, 1.0)  # kernel distance and change; rich is above one: the kernel has turned, or moved by more than itself
 POINTS = 10  # the fewest that say anything
 RESAMPLES = 200
 
@@ -22,8 +21,8 @@ class RegimeReport(NamedTuple):
     """A verdict and the figures behind it.
 
     Attributes:
-        verdict: "lazy", the kernel of the start explains the trained network; "rich", the kernel has turned, features were
-            learnt; or "between", such as a kernel that has grown and not turned.
+        verdict: "lazy", the kernel of the start explains the trained network; "rich", the kernel has turned, or
+            moved by more than its own size: features were learnt; or "between".
         confidence: Share of resamples of the examples with the same verdict, from 0 to 1.
         kernel_distance: 1 − ⟨K, K₀⟩/(‖K‖ ‖K₀‖) of the tangent kernels.
         relative_change: ‖K − K₀‖/‖K₀‖.
@@ -54,9 +53,9 @@ class RegimeReport(NamedTuple):
     def __str__(self) -> str:
         lines = [
             f"{self.verdict} ({100 * self.confidence:.0f} % of resamples of the examples agree)",
-            f"  kernel distance      {self.kernel_distance:.3g}   lazy below {LAZY[0]}, rich above {RICH}",
+            f"  kernel distance      {self.kernel_distance:.3g}   lazy below {LAZY[0]}, rich above {RICH[0]}",
             f"  linearisation error  {self.linearisation_error:.3g}   lazy below {LAZY[1]}",
-            f"  change of the kernel {self.relative_change:.3g}",
+            f"  change of the kernel {self.relative_change:.3g}   rich above {RICH[1]}",
             f"  movement of weights  {self.movement:.3g}",
             f"  kernel and targets   {self.alignment_before:.3g} before, {self.alignment_after:.3g} after",
         ]
@@ -73,9 +72,10 @@ class RegimeReport(NamedTuple):
 def regime_report(run: Any, *, seed: int = 0) -> RegimeReport:
     r"""Lazy or rich?
 
-    The verdict rests on two figures that are 0 in the lazy limit: how far the direction of the tangent kernel has moved, and
-    what part of the change of outputs the linearised network misses. It is repeated on resamples of the examples (bootstrap),
-    and the confidence is the share that agrees: it covers the choice of examples, not that of the seed of the network.
+    The verdict rests on three figures that are 0 in the lazy limit: how far the tangent kernel has turned, how far it has
+    moved, and what part of the change of outputs the linearised network misses. It is repeated on resamples of the examples
+    (bootstrap), and the confidence is the share that agrees: it covers the choice of examples, not that of the seed of the
+    network. Thresholds are conventions; read the figures.
 
     Args:
         run: As `nk.finite.observe` makes it of any JAX function, `nk.finite.torch.observe` of a PyTorch model, and
@@ -104,17 +104,16 @@ def regime_report(run: Any, *, seed: int = 0) -> RegimeReport:
     _check(run)
     n = len(run.targets)
     everyone = np.arange(n)
-    distance, error = _figures(run, everyone)
-    verdict = _verdict(distance, error)
+    distance, change, error = _figures(run, everyone)
+    verdict = _verdict(distance, change, error)
     draws = np.random.default_rng(seed).integers(n, size=(RESAMPLES, n))
     agree = [_verdict(*_figures(run, rows)) == verdict for rows in draws]
-    change = np.linalg.norm(run.kernel_after - run.kernel_before) / np.linalg.norm(run.kernel_before)
     errors = _errors_on_test(run)
     return RegimeReport(
         verdict,
         float(np.mean(agree)),
         distance,
-        float(change),
+        change,
         error,
         run.movement,
         run.kappa,
@@ -139,20 +138,21 @@ def _check(run: Any) -> None:
         raise InputError("the outputs are those of the start: the network was not trained")
 
 
-def _verdict(distance: float, error: float) -> str:
-    if distance > RICH:
+def _verdict(distance: float, change: float, error: float) -> str:
+    if distance > RICH[0] or change > RICH[1]:
         return "rich"
     return "lazy" if distance <= LAZY[0] and error <= LAZY[1] else "between"
 
 
-def _figures(run: TrainingRun, rows: np.ndarray) -> tuple[float, float]:
-    """Kernel distance and linearisation error on some of the examples; pairs of one with its own copy are left out."""
+def _figures(run: TrainingRun, rows: np.ndarray) -> tuple[float, float, float]:
+    """Kernel distance, change of the kernel and linearisation error on some of the examples; pairs of one with its own copy are left out."""
     pairs = np.ix_(rows, rows)
     copies = (rows[:, None] == rows) & ~np.eye(len(rows), dtype=bool)
     first, last = (np.where(copies, 0.0, k[pairs]) for k in (run.kernel_before, run.kernel_after))
     moved = float(np.linalg.norm((run.after - run.before)[rows]))
     missed = float(np.linalg.norm((run.after - run.linear)[rows]))
-    return kernel_distance(first, last), missed / moved if moved else float("inf")
+    change = float(np.linalg.norm(last - first) / np.linalg.norm(first))
+    return kernel_distance(first, last), change, missed / moved if moved else float("inf")
 
 
 def _errors_on_test(run: TrainingRun) -> tuple[float, float, float]:
