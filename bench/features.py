@@ -11,6 +11,7 @@ import pathlib
 import resource
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +19,17 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
 import ntkit as nk
 import record
-from ntkit.predict import kernel_regression
+from ntkit.predict import choose_ridge, kernel_regression
 
 DATA = record.ROOT.parent / "shared" / "data"
 DEPTH_3 = nk.Serial((
     *(nk.Dense(1, 2**0.5, 0.1) >> nk.Relu()).layers, *(nk.Dense(1, 2**0.5, 0.1) >> nk.Relu()).layers, nk.Dense(1),
 ))  # fmt: skip
 RIDGES = (1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0)  # times trace/n
-STAGE = nk.Conv(1, 3, w_std=2**0.5) >> nk.Relu()
+STAGE = nk.Conv(64, 3, w_std=2**0.5) >> nk.Relu()
 GAP_5 = nk.Serial((*STAGE.layers * 4, nk.GlobalAvgPool(), nk.Dense(1)))
 CLASSES = 10
+IMAGE_RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2)
 
 
 # Tables -----------------------------------------------------------------------------------------------------------------
@@ -165,27 +167,25 @@ def images(place: pathlib.Path) -> None:
     k = nk.kernel_fn(GAP_5, engine="fused")
     own = nk.gram.compute(k, train[:500], out=place / "train", kernels=["ntk"], tile=50).ntk
     cross = nk.gram.compute(k, test[:500], train[:500], out=place / "test", kernels=["ntk"], tile=50).ntk
-    sketch = nk.features.sketch(GAP_5, train.shape[1:], 1536, width=128)
+    sketch = nk.features.sketch(GAP_5, train.shape[1:], 1024, width=128)
     begin = time.perf_counter()
-    psi, psi_test = sketch.ntk(train), sketch.ntk(test)
+    psi = sketch.ntk(train)
     seconds = time.perf_counter() - begin
-    ours, theirs = {}, {}
-    for ridge in (1e-6, 1e-5, 1e-4, 1e-3, 1e-2):
-        exact = _right(own, cross, labels[:500], truth[:500], ridge)
-        ours[f"{ridge:g}"] = _right(
-            psi[:500] @ psi[:500].T, psi_test[:500] @ psi[:500].T, labels[:500], truth[:500], ridge
-        )
-        theirs[f"{ridge:g}"] = exact
+    psi_test = sketch.ntk(test)
+    seconds_test = time.perf_counter() - begin - seconds
+    exact = _right(own, cross, labels[:500], truth[:500])
+    few, few_test = psi[:500], psi_test[:500]
+    ours = _right(few @ few.T, few_test @ few.T, labels[:500], truth[:500])
     begin = time.perf_counter()
     seen = nk.features.NormalEquations()
     seen.add(psi, labels)
     scale = float(np.trace(seen.gram)) / len(train)
     by_ridge = {
         f"{r:g}": 100 * float(((psi_test @ seen.solve(r * scale)).argmax(1) == truth).mean())
-        for r in (1e-5, 1e-4, 1e-3)
+        for r in (1e-4, 1e-3, 1e-2)
     }
     seconds += time.perf_counter() - begin
-    below = max(theirs.values()) - max(ours.values())
+    below = exact[exact["chosen"]] - ours[ours["chosen"]]
     relative = np.linalg.norm(psi[:500] @ psi[:500].T - own) / np.linalg.norm(own)
     record.write(
         "features_images",
@@ -193,23 +193,29 @@ def images(place: pathlib.Path) -> None:
             "required": "at most 3 points below the exact kernel at 500 + 500 images; 5,000 in at most 600 s",
             "reached": [below, seconds],
             "holds": below <= 3 and seconds <= 600,
-            "features": 1536,
+            "features": 1024,
             "width": 128,
-            "percent_right_exact": theirs,
+            "percent_right_exact": exact,
             "percent_right_sketch": ours,
             "relative_error_of_the_kernel": float(relative),
             "percent_right_of_1000_after_5000": by_ridge,
-            "seconds_for_6000_images": seconds,
+            "seconds_for_5000_images_and_3_ridges": seconds,
+            "seconds_for_1000_test_images": seconds_test,
             "peak_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20,
         },
     )
 
 
-def _right(own: np.ndarray, cross: np.ndarray, labels: np.ndarray, truth: np.ndarray, ridge: float) -> float:
-    """Percent of the test images; the ridge is in units of trace/n."""
+def _right(own: np.ndarray, cross: np.ndarray, labels: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
+    """Percent of the test images by ridge, in units of trace/n, and which of these leave-one-out chooses."""
     own = own.astype(np.float64)
-    fitted = kernel_regression(own, labels, ridge=ridge * float(np.trace(own)) / len(own))
-    return 100 * float((fitted.predict(cross).argmax(axis=1) == truth).mean())
+    scale = float(np.trace(own)) / len(own)
+    found: dict[str, Any] = {}
+    for ridge in IMAGE_RIDGES:
+        fitted = kernel_regression(own, labels, ridge=ridge * scale)
+        found[f"{ridge:g}"] = 100 * float((fitted.predict(cross).argmax(axis=1) == truth).mean())
+    chosen = choose_ridge(own, labels, [r * scale for r in IMAGE_RIDGES]).ridge / scale
+    return {**found, "chosen": f"{chosen:g}"}
 
 
 ROWS = {"elevators": elevators, "dimension": dimension, "images": images}

@@ -12,7 +12,10 @@ from ntkit.predict import choose_ridge, kernel_regression
 from ntkit.solve.arrays import finite_array
 
 LAZY = (0.05, 0.2)  # kernel distance and linearisation error; lazy is below both
-RICH = (0.2, 1.0)  # kernel distance and change; rich is above one: the kernel has turned, or moved by more than itself
+RICH = (
+    0.2,
+    1.0,
+)  # kernel distance and change; rich is above one: the kernel has turned, or moved by more than itself
 POINTS = 10  # the fewest that say anything
 RESAMPLES = 200
 
@@ -145,7 +148,7 @@ def _verdict(distance: float, change: float, error: float) -> str:
 
 
 def _figures(run: TrainingRun, rows: np.ndarray) -> tuple[float, float, float]:
-    """Kernel distance, change of the kernel and linearisation error on some of the examples; pairs of one with its own copy are left out."""
+    """Kernel distance, change and linearisation error on some examples; pairs of one with its own copy are left out."""
     pairs = np.ix_(rows, rows)
     copies = (rows[:, None] == rows) & ~np.eye(len(rows), dtype=bool)
     first, last = (np.where(copies, 0.0, k[pairs]) for k in (run.kernel_before, run.kernel_after))

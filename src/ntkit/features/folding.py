@@ -13,7 +13,7 @@ from ntkit.moments import grid
 def folded(parts: Sequence[Array], dimension: int, draws: Draws, name: str) -> Array:
     """Features side by side, (…, k₁), (…, k₂), … → (…, ≤ dimension).
 
-    Where they are more than `dimension`, the parts are laid over each other, each with random signs and turned by another
+    Where they are more than `dimension`, the parts are laid over the first, each with random signs and turned by another
     number of places: a count sketch whose hash is a bijection on every part, so that it moves whole rows of memory, and
     entries of one part never meet.
 
@@ -25,9 +25,8 @@ def folded(parts: Sequence[Array], dimension: int, draws: Draws, name: str) -> A
     first, *others = parts
     if first.shape[-1] > dimension:
         first = _wrapped(first * draws.signs(f"{name}.0", (first.shape[-1],)), dimension)
-    terms = [
-        _filled(first, dimension)
-    ]  # it needs no signs: products of two parts vanish by those of the other
+    # The first part needs neither: products of two parts vanish by the signs of the other one.
+    terms = [_filled(first, dimension)]
     for number, part in enumerate(others, 1):
         signed = part * draws.signs(f"{name}.{number}", (part.shape[-1],))
         shift = _shift(f"{name}.{number}", dimension)

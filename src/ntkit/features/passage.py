@@ -80,9 +80,7 @@ class Passage:
 
     def _affine(self, step: Affine, at: Field, draws: Draws, name: str) -> Field:
         """K ← scale·K + shift, T ← scale·T + weight_rate·K + bias_rate."""
-        phi = folded(
-            [at.phi * step.scale**0.5, *_ones(at, step.shift)], 2 * self.dimension, draws, name + "phi"
-        )
+        phi = jnp.concatenate([at.phi * step.scale**0.5, *_ones(at, step.shift)], axis=-1)
         variance = step.scale * at.variance + step.shift
         parts = [] if at.psi is None else [at.psi * step.scale**0.5]
         if step.weight_rate > 0:

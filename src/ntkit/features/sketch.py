@@ -4,7 +4,6 @@ import copy
 import functools
 import hashlib
 import json
-import math
 from typing import Any
 
 import jax
@@ -73,10 +72,9 @@ class Sketch:
             )
         rows = rows.astype(working_dtype(rows, None), copy=False)
         passage, asked = self._passages[tangent]
-        size = max(1, min(len(rows), AT_ONCE // (asked.largest * rows.itemsize)))
-        size = math.ceil(
-            len(rows) / math.ceil(len(rows) / size)
-        )  # blocks of one shape: one program serves all
+        # Blocks of a power of two, the last one filled up: few programs serve batches of all sizes.
+        most = max(1, AT_ONCE // (asked.largest * rows.itemsize)).bit_length() - 1
+        size = 1 << min(most, (len(rows) - 1).bit_length())
         with jax.enable_x64(rows.dtype == np.float64):
             draws = {name: value.astype(rows.dtype) for name, value in self._draws[tangent].items()}
             out = None
