@@ -48,7 +48,7 @@ def _learning_curve(
     n = len(y)
     sizes = np.unique(np.geomspace(min(LEAST, n), min(MOST, max(n // 2, 1)), SIZES).astype(int))
     known = population(modes.ntk, y)
-    along = np.unique(np.geomspace(sizes[0], n, 40).astype(int))
+    along = np.union1d(np.geomspace(sizes[0], sizes[-1], 30).astype(int), sizes)
     measured = measured_loss(kernels.ntk_train, y, sizes.tolist(), ridge=ridge, draws=DRAWS)
     return {
         "ridge": ridge,

@@ -40,7 +40,7 @@ def generalisation(results: Results) -> Panel:
     figure.update_xaxes(**logarithmic(risk["ridge"], "ridge λ"), row=1, col=2)
     figure.update_yaxes(**logarithmic(risk["test"] + risk["leave_one_out"] + risk["kare"]), row=1, col=2)
     last = curve["measured_n"][-1]
-    expected = curve["expected"][min(range(len(curve["n"])), key=lambda i: abs(curve["n"][i] - last))]
+    expected = curve["expected"][curve["n"].index(last)]
     see = (
         f"Left, from the kernel of all training rows a loss of {number(expected)} is expected after drawing {last:,} of them, "
         f"and {number(curve['measured'][-1])} is measured; right, both estimates use training rows alone and ought to be "
