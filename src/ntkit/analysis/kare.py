@@ -17,7 +17,7 @@ def kare(kernel: ArrayLike | Eigen, y: ArrayLike, ridges: ArrayLike) -> Float64[
     in y is part of what it estimates. At ridge 0 it is the limit, which exists for singular kernels too.
 
     It takes rows for independent draws, whose leverages hardly differ. Where rows repeat and the ridge is small they
-    do, and the estimate is far too high: `ntkit.predict.leave_one_out` is right there.
+    do, and the estimate is far off, too high or too low: `ntkit.predict.choose_ridge` leaves one out, and is right there.
 
     Args:
         kernel: (n, n) of the training points, n ≥ 2, or its `Eigen`.

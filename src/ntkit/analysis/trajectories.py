@@ -1,6 +1,5 @@
 """How the training of finite networks approaches that of the infinite one as they grow wider."""
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -10,8 +9,7 @@ from jaxtyping import Float64, Int64
 
 from ntkit import finite
 from ntkit.analysis.kernel_change import kernel_distance
-from ntkit.analysis.width import Rate, fitted_rate
-from ntkit.errors import InputError
+from ntkit.analysis.width import Rate, check_study, fitted_rate
 from ntkit.kernels import ntk
 from ntkit.layer import Layer
 from ntkit.predict import gradient_descent
@@ -80,10 +78,7 @@ def trajectory_study(
         Lee et al., "Wide neural networks of any depth evolve as linear models under gradient descent", 2019, theorem 2.1 and
         figure 1.
     """
-    if len(widths) < 2 or any(b <= a for a, b in itertools.pairwise(widths)):
-        raise InputError(f"widths is {list(widths)}; expected at least 2, rising.")
-    if seeds < 2:
-        raise InputError(f"seeds is {seeds}; expected at least 2, for an interval.")
+    check_study(widths, seeds)
     infinite = ntk(network(widths[0]), x, dtype=np.float64)
     found = np.empty((3, len(widths), seeds))
     for i, width in enumerate(widths):

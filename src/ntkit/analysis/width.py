@@ -80,10 +80,7 @@ def width_study(
         networks and neural tangent hierarchy", 2020, and Hanin and Nica, "Finite depth and width corrections to the
         neural tangent kernel", 2020, on the order of fluctuations, 1/√width, and of the mean, 1/width.
     """
-    if len(widths) < 2 or any(b <= a for a, b in itertools.pairwise(widths)):
-        raise InputError(f"widths is {list(widths)}; expected at least 2, rising.")
-    if seeds < 2:
-        raise InputError(f"seeds is {seeds}; expected at least 2, for an interval.")
+    check_study(widths, seeds)
     limit = kernel(network(widths[0]), x)
     distances = np.empty((2, len(widths), seeds))
     tangents = np.empty((2, seeds, len(limit.ntk), len(limit.ntk)))
@@ -105,6 +102,14 @@ def width_study(
         scale * (tangents[0].mean(axis=0) - tangents[1].mean(axis=0)),
         scale * spread,
     )
+
+
+def check_study(widths: Sequence[int], seeds: int) -> None:
+    """Raise `InputError` unless there are at least 2 rising widths and 2 seeds."""
+    if len(widths) < 2 or any(b <= a for a, b in itertools.pairwise(widths)):
+        raise InputError(f"widths is {list(widths)}; expected at least 2, rising.")
+    if seeds < 2:
+        raise InputError(f"seeds is {seeds}; expected at least 2, for an interval.")
 
 
 def fitted_rate(widths: Sequence[int], distances: Float64[np.ndarray, "w seeds"]) -> Rate:
