@@ -107,7 +107,7 @@ def _regime(seen: TrainingRun) -> dict[str, Any] | None:
     except InputError:
         return None
     plain = {k: v if isinstance(v, str) or np.isfinite(v) else None for k, v in report._asdict().items()}
-    return {**plain, "examples": len(seen.targets), "lazy": LAZY, "rich": RICH}
+    return {**plain, "examples": len(seen.targets), "lazy": [*LAZY], "rich": [*RICH]}
 
 
 def _distance(measured: np.ndarray, predicted: np.ndarray) -> float:
