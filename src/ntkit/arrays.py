@@ -47,6 +47,13 @@ def check_batch(x: Any, name: str) -> np.ndarray:
     return array
 
 
+def check_whole(name: str, value: Any, least: int) -> int:
+    """A whole number of at least `least` as Python has it; `InputError` names any other value."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
+        raise InputError(f"{name} must be a whole number of at least {least}, found {value!r}")
+    return int(value)
+
+
 def working_dtype(x: np.ndarray, dtype: Any) -> np.dtype:
     """The dtype to compute in: the one asked for, or that of the data (half precision → float32, integers → float64).
 

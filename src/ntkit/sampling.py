@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from ntkit.arrays import check_batch, working_dtype
+from ntkit.arrays import check_batch, check_whole, working_dtype
 from ntkit.errors import InputError
 from ntkit.kernels import DEFAULT_MEMORY, Inputs
 from ntkit.layer import Layer, Params, Shape
@@ -113,7 +113,8 @@ def sample(
         section 4 (Monte Carlo estimates of the kernel).
     """
     net = _as_layer(net)
-    count, units = _whole("count", count, 2), None if units is None else _whole("units", units, 1)
+    count = check_whole("sample: count", count, 2)
+    units = None if units is None else check_whole("sample: units", units, 1)
     x1 = check_batch(x1, "x1")
     dtype = working_dtype(x1, dtype)
     rows = [x1] if x2 is None else [x1, check_batch(x2, "x2")]
@@ -218,12 +219,6 @@ def _as_layer(net: Any) -> Any:
         "sample: expected a network such as nk.Dense(512) >> nk.Relu() >> nk.Dense(1), or a pair of functions "
         f"(init, apply); found {type(net).__name__}"
     )
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(f"sample: {name} must be a whole number of at least {least}, found {value!r}")
-    return int(value)
 
 
 @functools.partial(jax.jit, static_argnames="shape")

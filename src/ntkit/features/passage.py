@@ -71,6 +71,8 @@ class Passage:
                 assert isinstance(step, Add)
                 fields.append(self._add(inputs, draws, f"{number}"))
             draws.note(fields[-1].phi)
+            if fields[-1].psi is not None:
+                draws.note(fields[-1].psi)
         last = fields[-1]
         if not self.tangent:
             return _scaled(last.phi, last.variance)
@@ -130,7 +132,7 @@ class Passage:
         if at.psi is None or at.tangent is None:
             return Field(phi, None, variance, None)
         if at.psi.shape[-1] == self.dimension:
-            psi = folded_taps(patches(doubled(at.psi)), draws, name) * taps**-0.5
+            psi = folded_taps(patches(draws.note(doubled(at.psi))), draws, name) * taps**-0.5
         else:
             psi = folded(patches(at.psi), self.dimension, draws, name) * taps**-0.5
         tangent = _mean(patches(at.tangent[..., None]))

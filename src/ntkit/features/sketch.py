@@ -10,7 +10,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from ntkit.arrays import check_batch, working_dtype
+from ntkit.arrays import check_batch, check_whole, working_dtype
 from ntkit.errors import InputError
 from ntkit.features.draws import Draws
 from ntkit.features.passage import Passage
@@ -125,7 +125,11 @@ def sketch(
         methods for deep learning", 2009.
     """
     check_network(net)
-    width = max(1, _whole("dimension", dimension, 2) // 2) if width is None else _whole("width", width, 1)
+    width = (
+        max(1, check_whole("dimension", dimension, 2) // 2)
+        if width is None
+        else check_whole("width", width, 1)
+    )
     return Sketch(net, tuple(shape), int(dimension), width, int(seed))
 
 
@@ -157,9 +161,3 @@ def _asked(passage: Passage, shape: tuple[int, ...]) -> tuple[Passage, Draws]:
 @functools.partial(jax.jit, static_argnums=0)
 def _run(passage: Passage, x: Any, draws: dict) -> Any:
     return passage(x, Draws(draws))
-
-
-def _whole(name: str, value: Any, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise InputError(f"{name} must be a whole number of at least {least}, found {value!r}")
-    return int(value)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ntkit.arrays import traced
+from ntkit.arrays import check_whole, traced
 from ntkit.errors import InputError
 from ntkit.finite.functions import Batch, Call, Weights, examples, prepare
 
@@ -70,8 +70,7 @@ class NTKOperator:
     def __init__(self, f: Callable, params: Any, x: Any, *, rates: Any = None, batch: int | None = None):
         self._problem = prepare(f, params, x, rates=rates)
         n, _, outputs = self._problem.sizes
-        if batch is not None and (isinstance(batch, bool) or not isinstance(batch, int) or batch < 1):
-            raise InputError(f"batch must be a whole number of at least 1, or None; found {batch!r}")
+        batch = None if batch is None else check_whole("batch", batch, 1)
         self._batch = min(batch or n, n)
         self.shape, self.dtype = (n * outputs, n * outputs), self._problem.dtype
 
@@ -201,8 +200,7 @@ class NTKOperator:
         return spaces
 
     def _signs(self, key: PRNGKeyArray, samples: int) -> Array:
-        if isinstance(samples, bool) or not isinstance(samples, int) or samples < 2:
-            raise InputError(f"samples must be a whole number of at least 2, found {samples!r}")
+        samples = check_whole("samples", samples, 2)
         return jax.random.rademacher(key, (samples, self.shape[0]), self.dtype)
 
     def _probes(self, key: PRNGKeyArray, samples: int) -> tuple[np.ndarray, np.ndarray]:

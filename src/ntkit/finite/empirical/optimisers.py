@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array
 
+from ntkit.arrays import check_whole
 from ntkit.errors import InputError
 from ntkit.finite.empirical import jacobian
 from ntkit.finite.empirical.contract import Form
@@ -32,8 +33,7 @@ def adam_rates(second_moment: Any, count: int, *, b2: float = 0.999, eps: float 
     References:
         Kingma & Ba (2015), "Adam", Algorithm 1.
     """
-    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
-        raise InputError(f"count must be a whole number of at least 1, found {count!r}")
+    count = check_whole("count", count, 1)
     unbiased = 1 - b2**count
     return jax.tree.map(lambda v: 1 / (np.sqrt(np.asarray(v) / unbiased) + eps), second_moment)
 

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
+from ntkit.arrays import check_whole
 from ntkit.errors import InputError
 from ntkit.finite.functions import Batch, Call, Weights, examples, prepare
 
@@ -57,8 +58,7 @@ def project(
     References:
         Achlioptas (2003), "Database-friendly random projections", Theorem 1.1.
     """
-    if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 1:
-        raise InputError(f"dimension must be a whole number of at least 1, found {dimension!r}")
+    dimension = check_whole("dimension", dimension, 1)
     if kind not in _KINDS:
         raise InputError(f"kind must be one of {', '.join(_KINDS)}; found {kind!r}")
     problem = prepare(f, params, x, rates=rates)
