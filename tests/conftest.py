@@ -32,6 +32,20 @@ def programs_are_dropped(request: pytest.FixtureRequest) -> Iterator[None]:
         gc.collect()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the cases of a test marked `every(n)`, all but every n-th are slow ones."""
+    seen: dict[str, int] = {}
+    for item in items:
+        mark = item.get_closest_marker("every")
+        if mark is None or item.get_closest_marker("slow") is not None:
+            continue
+        name = item.nodeid.partition("[")[0]
+        if seen.setdefault(name, 0) % mark.args[0]:
+            item.add_marker(pytest.mark.slow)
+        seen[name] += 1
+
+
 _DONE = pytest.StashKey[list[int]]()
 
 everyday = {"derandomize": True, "deadline": None, "max_examples": 20, "database": None}

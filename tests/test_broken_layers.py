@@ -132,6 +132,7 @@ def check_only(layer, law, **options):
 @pytest.mark.parametrize(
     ("layer", "law"), BROKEN, ids=lambda v: v if isinstance(v, str) else type(v).__name__
 )
+@pytest.mark.every(3)
 def test_what_breaks_a_law_fails_it(layer, law):
     with pytest.raises(AssertionError, match=f"^{law}: {type(layer).__name__}"):
         check_only(layer, law, width=256)

@@ -28,6 +28,7 @@ def test_every_public_layer_is_in_the_table():
     "row",
     [pytest.param(row, id=name_of(row), marks=[pytest.mark.slow] if row.slow else []) for row in TABLE],
 )
+@pytest.mark.every(4)
 def test_laws(row: Row):
     check_layer(row.layer, row.shape, without=(*row.without, FINITE))
 

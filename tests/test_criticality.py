@@ -41,6 +41,7 @@ def test_the_edge_of_erf_is_that_of_its_closed_form():
 
 @pytest.mark.parametrize(("w_std", "b_std"), [(1.0, 0.3), (2.0, 0.3), (1.3, 0.0), (0.9, 0.2)])
 @pytest.mark.parametrize("activation", [nk.Erf(), nk.Relu()], ids=repr)
+@pytest.mark.every(3)
 def test_deep_networks_end_there(activation, w_std, b_std):
     found = phase(activation, w_std, b_std)
     block = nk.Dense(2, w_std, b_std) >> activation

@@ -37,6 +37,7 @@ def explicit(f, params, x1, x2=None, rates=None) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.every(5)
 def test_every_method(name: str):
     params, f = FUNCTIONS[name]
     expected = explicit(f, params, X1, X2)
@@ -49,6 +50,7 @@ def test_every_method(name: str):
 
 @pytest.mark.parametrize("name", ["tied", "layer norm", "convolution", "low rank"])
 @pytest.mark.parametrize("method", METHODS)
+@pytest.mark.every(4)
 def test_every_form(name: str, method: str):
     params, f = FUNCTIONS[name]
     both, one = explicit(f, params, X1, X2), explicit(f, params, X1)
@@ -73,6 +75,7 @@ def test_rates(name: str):
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.every(4)
 def test_blocks_change_nothing(method: str, form: str):
     params, f = FUNCTIONS["layer norm"]
     x1, x2 = np.random.default_rng(2).normal(size=(2, 7, 5))

@@ -50,6 +50,7 @@ def error(found, exact) -> float:
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.every(4)
 def test_the_error_of_a_sketch_falls_as_the_root_of_its_dimension(name):
     net, shape = NETWORKS[name]
     found = features.error_by_dimension(net, rows(shape), [64, 1024], seeds=4)
@@ -60,6 +61,7 @@ def test_the_error_of_a_sketch_falls_as_the_root_of_its_dimension(name):
 
 
 @pytest.mark.parametrize("name", DIAGONAL_IS_KNOWN)
+@pytest.mark.every(3)
 def test_without_pooling_variances_are_exact(name):
     net, shape = NETWORKS[name]
     x = rows(shape)

@@ -193,6 +193,7 @@ COVERED = [
 
 
 @pytest.mark.parametrize("case", COVERED)
+@pytest.mark.every(3)
 def test_cases_of_the_oracle(case: dict):
     arrays, net = load(case), nk.from_spec(case["spec"])
     try:
@@ -265,6 +266,7 @@ def near_duplicates(shape: tuple[int, ...]) -> np.ndarray:
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=lambda f: type(f).__name__)
+@pytest.mark.every(3)
 def test_activations(activation: nk.Layer):
     check_activation(activation, np.float64, 1e-8)
 

@@ -42,6 +42,7 @@ def rows(n: int, channels: int, kind: str, seed: int = 0) -> np.ndarray:
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda d: d.__name__)
 @pytest.mark.parametrize("kind", ["plain", "near", "off centre", "sizes", "special"])
 @pytest.mark.parametrize("channels", [5, products.LONG - 1, products.LONG, 131])
+@pytest.mark.every(7)
 def test_rows_of_every_kind(channels: int, kind: str, dtype: type):
     x1, x2 = rows(70, channels, kind).astype(dtype), rows(45, channels, kind, 1).astype(dtype)
     close(nk.kernel(NET, x1, engine="fused"), x1, None, dtype)
@@ -58,6 +59,7 @@ def test_norms_that_are_too_far_apart():
 
 
 @pytest.mark.parametrize("n", [1, 2, tile.VECTORS - 1, tile.VECTORS + 1])
+@pytest.mark.every(3)
 def test_numbers_of_columns(n: int):
     x1, x2 = rows(3, products.LONG, "plain"), rows(n, products.LONG, "plain", 1)
     close(nk.kernel(NET, x1, x2, engine="fused"), x1, x2, np.float64)

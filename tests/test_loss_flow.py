@@ -68,6 +68,7 @@ CLASSES = {"logistic": (-1, 1), "hinge": (-1, 1), "binary_cross_entropy": (0, 1)
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+@pytest.mark.every(3)
 def test_every_loss_flows_down_as_another_solver_says(loss):
     """SciPy's LSODA on the outputs, with the gradient by finite differences of the loss."""
     y = Y if loss in ("squared", "huber") else LABELS

@@ -99,6 +99,7 @@ quick_and_slow = [
 
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
 @pytest.mark.parametrize("name", quick_and_slow)
+@pytest.mark.every(5)
 def test_zero_duplicate_negated_and_parallel_rows(name: str, dtype: type) -> None:
     f = ACTIVATIONS[name](*ARGUMENTS.get(name, ()))
     rate = 0.0 if getattr(f, "discontinuous", False) else 1.0
@@ -196,6 +197,7 @@ GRIDS = {
 
 @pytest.mark.parametrize(("net", "grid"), GRIDS.values(), ids=GRIDS.keys())
 @pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.every(4)
 def test_duplicates_have_a_gap_of_exactly_zero_after_every_layer(
     net: nk.Layer, grid: tuple[int, ...], dtype: type
 ) -> None:

@@ -38,6 +38,7 @@ def test_kernels_agree_with_the_exact_values(case: dict) -> None:
 
 
 @cases
+@pytest.mark.every(5)
 def test_the_diagonal_alone_agrees_with_the_exact_values(case: dict) -> None:
     arrays = load(case)
     net = nk.from_spec(case["spec"])

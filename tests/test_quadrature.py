@@ -179,6 +179,7 @@ def test_the_error_of_a_bad_resolution_is_seen():
 
 
 @every
+@pytest.mark.every(4)
 def test_symmetry(name):
     f, pair = TABLE[name], normal(SMALL_GRID)
     swapped = BivariateNormal(pair.var2, pair.var1, pair.cov, pair.gap)
@@ -250,6 +251,7 @@ def _derivatives(f, values, gap, moment):
 
 @pytest.mark.parametrize("moment", ["dual", "slope"])
 @pytest.mark.parametrize("name", ["tanh", "silu", "softplus", "elu", "custom_relu"])
+@pytest.mark.every(4)
 def test_gradients(name, moment):
     """Equal to central differences; finite where the variables coincide, are opposite, or vanish."""
     f = TABLE[name]

@@ -134,6 +134,7 @@ QUICK = {
 @pytest.mark.parametrize(
     "name", [n if n in QUICK else pytest.param(n, marks=pytest.mark.slow) for n in RIGHT], ids=str
 )
+@pytest.mark.every(3)
 def test_legal_neighbours_agree_with_finite_networks(name):
     net, x = RIGHT[name]
     assert disagreement(net, x, 96) < 4.5

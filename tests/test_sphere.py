@@ -40,6 +40,7 @@ def test_eigenvalues_are_those_of_another_quadrature(net, d):
 
 @pytest.mark.parametrize("name", NETS)
 @pytest.mark.parametrize(("d", "degrees"), [(2, 100), (3, 100), (5, 40), (30, 8)])
+@pytest.mark.every(3)
 def test_they_add_up_to_the_diagonal(name, d, degrees):
     found = sphere_eigenvalues(nk.kernel_fn(NETS[name]), d, degrees)
     at = _profile(NETS[name], d, np.zeros(1))

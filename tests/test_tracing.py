@@ -151,6 +151,7 @@ def central_difference(f, x: np.ndarray, direction: np.ndarray, step: float = 1e
 
 @pytest.mark.parametrize("x2", [None, X2], ids=["alone", "cross"])
 @pytest.mark.parametrize("which", ["nngp", "ntk"])
+@pytest.mark.every(2)
 def test_gradient_over_the_data(double_precision, which: str, x2: np.ndarray | None) -> None:
     weights = np.random.default_rng(3).normal(size=(3, 3 if x2 is None else 2))
 
@@ -208,6 +209,7 @@ NETS = {
 
 @pytest.mark.parametrize(("net", "x"), NETS.values(), ids=NETS.keys())
 @pytest.mark.parametrize("x1_is_x2", [True, False])
+@pytest.mark.every(4)
 def test_gradient_over_the_network(double_precision, net: nk.Layer, x: np.ndarray, x1_is_x2: bool) -> None:
     """Every hyperparameter has a derivative: no None, no NaN, and that of central differences."""
     x = np.concatenate([x, x[:1]])

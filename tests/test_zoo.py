@@ -16,6 +16,7 @@ SHAPES = {"mlp": (6,)}
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in ("resnet", "myrtle5"))) for n in ZOO]
 )
+@pytest.mark.every(3)
 def test_a_network_of_the_zoo_has_both_readings(name):
     shape = SHAPES.get(name, (8, 8, 3))
     net = ZOO[name](width=4, outputs=2)

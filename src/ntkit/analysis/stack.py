@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from ntkit.errors import InputError
 from ntkit.kernels import moments_by_layer, ntk
 from ntkit.layer import Layer, Serial, stages
-from ntkit.layers import Dense, Flatten, Repeat
+from ntkit.layers import Dense, Flatten
 from ntkit.solve.arrays import finite_array
 
 ANGLE = 1e-3  # between two inputs that count as near
@@ -199,7 +199,8 @@ def _stack(block: Layer, depth: int, shape: tuple[int, ...]) -> Serial:
         except InputError:
             continue
         if out == (*shape[:-1], width):
-            return Serial((Dense(width), Repeat(block, depth)))
+            # Not `Repeat`: layers one after another share their programs, whatever the depth.
+            return Serial((Dense(width), *stages(block) * depth))
     raise InputError(
         "the block cannot be repeated: it changes the positions or the number of channels of its inputs."
     )

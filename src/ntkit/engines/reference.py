@@ -130,10 +130,16 @@ _jitted_step = jax.jit(_step, static_argnames="wanted")
 
 
 def _compiled_step(layer: Layer, m: Moments, wanted: Need) -> Moments:
-    """`_step` by a compiled program, with tokens of random weights that are new at every call."""
-    tokens = list(m.facts.sources)
-    out = _jitted_step(layer, m.with_sources(range(len(tokens))), wanted)
-    return out.with_sources(tokens[t] if isinstance(t, int) else object() for t in out.facts.sources)
+    """`_step` by a compiled program.
+
+    Tokens of random weights tell branches of one layer from one another, which all begin with the same ones: between
+    layers one token serves for all, so that residual blocks share a program however many lie below.
+    """
+    return _with_one_token(_jitted_step(layer, _with_one_token(m), wanted))
+
+
+def _with_one_token(m: Moments) -> Moments:
+    return m.with_sources({0} if m.facts.sources else ())
 
 
 def _through(net: Layer, m: Moments, step: Step) -> Moments:
