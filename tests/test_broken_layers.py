@@ -138,6 +138,7 @@ def test_what_breaks_a_law_fails_it(layer, law):
         check_only(layer, law, width=256)
 
 
+@pytest.mark.slow
 def test_a_slope_that_is_a_tenth_too_steep_fails_the_suite():
     """The one error of which the issue says so, in the suite as it is called by default."""
     with pytest.raises(

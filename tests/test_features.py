@@ -78,6 +78,7 @@ def test_without_activations_a_sketch_is_exact():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.every(2)
 def test_features_of_an_example_do_not_depend_on_its_batch(dtype, monkeypatch):
     net, shape = NETWORKS["pooling"]
     x = rows(shape).astype(dtype)
@@ -159,6 +160,7 @@ def test_landmarks_that_repeat_are_refused():
 
 
 @pytest.mark.parametrize("outputs", [(), (2,)])
+@pytest.mark.every(2)
 def test_ridge_on_features_is_kernel_ridge_with_their_kernel(outputs, monkeypatch):
     monkeypatch.setattr(sys.modules["ntkit.features.ridge"], "ROWS", 7)
     net, shape = NETWORKS["relu"]

@@ -207,6 +207,7 @@ nets = pytest.mark.parametrize(("net", "grid"), NETS.values(), ids=NETS.keys())
 
 
 @nets
+@pytest.mark.every(2)
 def test_planned_kernels_are_those_with_everything_kept(net: nk.Layer, grid: tuple[int, ...]) -> None:
     x = images(4, grid)
     for planned, everything in zip(nk.kernel(net, x), nk.moments_by_layer(net, x)[-1][1], strict=True):
@@ -294,6 +295,7 @@ BUDGETED = {
 
 
 @pytest.mark.parametrize(("net", "grid", "n"), BUDGETED.values(), ids=BUDGETED.keys())
+@pytest.mark.every(2)
 def test_compiled_programs_stay_within_the_budget(
     net: nk.Layer, grid: tuple[int, ...], n: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

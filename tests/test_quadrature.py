@@ -120,6 +120,7 @@ def check_against_references(name, grid):
 
 
 @pytest.mark.parametrize("name", [*LOGISTIC, pytest.param("elu", marks=pytest.mark.slow)])
+@pytest.mark.every(2)
 def test_moments_on_a_small_grid(name):
     check_against_references(name, padded(SMALL_GRID[3:6]) if name == "elu" else SMALL_GRID)
 
@@ -199,6 +200,7 @@ def test_zero_variance(name):
 
 
 @every
+@pytest.mark.every(3)
 def test_gap(name):
     f = TABLE[name]
     far = normal(padded([(0.5, 2.0, 0.4, 1), (1.0, 1.0, 0.0, -1), (1.0, 3.0, 1.0, 1)]))
@@ -294,6 +296,7 @@ def test_gradient_in_alpha():
 
 
 @pytest.mark.parametrize("name", ["tanh", "custom_tanh"])
+@pytest.mark.every(2)
 def test_broadcasting_jit_and_vmap(name):
     f = TABLE[name]
     var1, var2 = jnp.array([[0.5], [60.0]]), jnp.array([[1.0, 0.3, 70.0, 0.0, 2.0]])
@@ -307,6 +310,7 @@ def test_broadcasting_jit_and_vmap(name):
 
 
 @pytest.mark.parametrize("name", [*LOGISTIC, "elu", "custom_tanh"])
+@pytest.mark.every(3)
 def test_single_precision(name):
     f = TABLE[name]
     narrow, wide = normal(SMALL_GRID, jnp.float32), normal(SMALL_GRID)

@@ -26,6 +26,7 @@ def _profile(net, d, angles):
 
 @pytest.mark.parametrize("d", [3, 10])
 @pytest.mark.parametrize("net", ["relu", "erf"])
+@pytest.mark.every(2)
 def test_eigenvalues_are_those_of_another_quadrature(net, d):
     found = sphere_eigenvalues(nk.kernel_fn(NETS[net]), d, 6)
     roots, weights = scipy.special.roots_jacobi(3000, (d - 3) / 2, (d - 3) / 2)  # in cos θ

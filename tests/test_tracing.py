@@ -170,6 +170,7 @@ SMOOTH_NTK = nk.Dense(8, 1.3, 0.2) >> nk.Erf() >> nk.Dense(8) >> nk.Gelu() >> nk
 @pytest.mark.parametrize(
     ("net", "which"), [(network(), "nngp"), (SMOOTH_NTK, "ntk")], ids=["relu-nngp", "smooth-ntk"]
 )
+@pytest.mark.every(2)
 def test_gradient_over_the_data_where_rows_coincide(double_precision, net: nk.Layer, which: str) -> None:
     """x1 = x2, and x1 with its own copies: where the kernel is differentiable, its gradient is that."""
     x = np.concatenate([X1, X1[:1], -X1[1:2]])
