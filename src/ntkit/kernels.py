@@ -133,7 +133,7 @@ def diagonal(net: Layer, x: Inputs, *, dtype: Any = None, memory: int = DEFAULT_
     x = _in_dtype(x, dtype, "x")
     with jax.enable_x64(dtype == np.float64):
         per_row = reference.bytes_per_pair(net, x.shape[1:], dtype.itemsize)
-        tile = tiles.tile_side(len(x), per_row, memory, tiles.FASTEST, power=1)
+        tile = tiles.tile_side(len(x), per_row, memory, tiles.fastest(memory), power=1)
         parts = [reference.diagonal(net, x[i : i + tile], tangent=True) for i in range(0, len(x), tile)]
         pair = KernelPair(*(np.concatenate([np.asarray(p[k]) for p in parts]) for k in (0, 1)))
     _check_finite(net, pair)

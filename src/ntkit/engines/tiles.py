@@ -23,7 +23,7 @@ FASTEST = 108 * 2**20
 def by_reference(net: Layer, x1: np.ndarray, x2: np.ndarray, *, memory: int, **how: bool) -> tuple[Any, ...]:
     """Both kernels by the reference engine, and whether they are finite; tiles of one shape, so that one program serves all."""
     per_pair = reference.bytes_per_pair(net, x1.shape[1:], x1.dtype.itemsize)
-    side = tile_side(max(len(x1), len(x2)), per_pair, memory, FASTEST, power=2)
+    side = tile_side(max(len(x1), len(x2)), per_pair, memory, fastest(memory), power=2)
 
     def pairs(a: np.ndarray, b: np.ndarray, rows: np.ndarray, columns: np.ndarray, *, tangent: bool):
         both = reference.pairs(net, a, b, rows, columns, tangent=tangent)
@@ -60,6 +60,11 @@ def by_fused(
         if or_none:
             return None
         raise
+
+
+def fastest(memory: int) -> int:
+    """Bytes of working arrays that are fastest an entry: a few on a CPU, all of them where each launch costs."""
+    return FASTEST if jax.default_backend() == "cpu" else memory
 
 
 def tile_side(n: int, bytes_per_pair: int, memory: int, enough: int, *, power: int) -> int:
