@@ -5,6 +5,7 @@ from types import ModuleType
 
 from ntkit import activations, engines, errors, kernels, layers, zoo
 from ntkit.activations import *  # noqa: F403
+from ntkit.batches import Graphs, Sequences
 from ntkit.kernel_fn import KernelFn, kernel_fn
 from ntkit.kernels import KernelPair, kernel, moments_by_layer, nngp, ntk
 from ntkit.layer import Layer, Serial
@@ -33,6 +34,8 @@ __all__ = [
     "errors",
     "kernels",
     "zoo",
+    "Graphs",
+    "Sequences",
     "KernelFn",
     "KernelPair",
     "Layer",

@@ -2,19 +2,28 @@
 
 import abc
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import Array, Float, PRNGKeyArray
 
+from ntkit.batches import Padded
 from ntkit.errors import InputError
 from ntkit.moments import Moments, Need
 
 Hyperparameter = float | Array | np.ndarray
 Shape = tuple[int | None, ...]
 Params = Any
+
+# What a finite layer does with examples of different sizes, laid out with padding.
+EACH_POSITION = "each position"
+"""It works at every position by itself, so padding does it no harm."""
+READS_PADDING = "reads padding"
+"""Its `apply` takes a `Padded` batch, and gives one or, where positions end, an array."""
+ONE_SIZE = "one size"
+"""It takes examples of one size alone."""
 
 
 def _as_given(value: Any) -> Any:
@@ -88,6 +97,9 @@ class Layer(eqx.Module):
     `init`, `apply` and `propagate`, and `rates` and `needs` where the defaults do not fit.
     """
 
+    on_padding: ClassVar[str] = ONE_SIZE
+    """What the finite layer does with examples of different sizes: EACH_POSITION, READS_PADDING or ONE_SIZE."""
+
     @abc.abstractmethod
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         """Draw the weights of a finite network for examples of the given shape.
@@ -130,6 +142,22 @@ class Layer(eqx.Module):
                 f"{type(self).__name__} >> {other!r}: expected a layer; wrap a function in nk.Elementwise"
             )
         return Serial((*stages(self), *stages(other)))
+
+
+def run(layer: Layer, params: Params, x: Any, key: PRNGKeyArray | None = None) -> Any:
+    """Outputs of a finite layer on a batch, padded or not.
+
+    Raises:
+        InputError: The batch is padded, and the layer needs examples of one size.
+    """
+    if not isinstance(x, Padded) or layer.on_padding == READS_PADDING:
+        return layer.apply(params, x, key=key)  # type: ignore[arg-type]
+    if layer.on_padding == EACH_POSITION:
+        return x.map(lambda values: layer.apply(params, values, key=key))
+    raise InputError(
+        f"{type(layer).__name__}: needs examples of one size, and graphs and sequences differ; use GlobalAvgPool or "
+        "GlobalSumPool to end their positions"
+    )
 
 
 def stages(layer: Layer) -> tuple[Layer, ...]:
@@ -177,6 +205,8 @@ class Serial(Layer):
         3
     """
 
+    on_padding = READS_PADDING
+
     layers: tuple[Layer, ...] = eqx.field(converter=as_layers)
 
     def __check_init__(self):
@@ -193,7 +223,7 @@ class Serial(Layer):
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         keys = [None] * len(self.layers) if key is None else jax.random.split(key, len(self.layers))
         for layer, p, k in zip(self.layers, params, keys, strict=True):
-            x = layer.apply(p, x, key=k)
+            x = run(layer, p, x, k)
         return x
 
     def propagate(self, m: Moments) -> Moments:

@@ -14,10 +14,12 @@ import numpy as np
 
 from ntkit.errors import InputError
 from ntkit.layer import Layer
-from ntkit.moments.facts import Facts, sum_of
+from ntkit.moments.facts import Facts, concat_of, sum_of
 from ntkit.moments.grid import Window
-from ntkit.moments.moments import check_positions
+from ntkit.moments.neighbours import Neighbours
+from ntkit.moments.places import check_graphs, check_one_size, check_positions
 from ntkit.moments.plan import Need
+from ntkit.moments.position_maps import pooling
 
 
 class NotOnTape(Exception):
@@ -77,6 +79,13 @@ class Add(Instruction):
 
 
 @dataclasses.dataclass(frozen=True)
+class Average(Instruction):
+    """The average of fields, weighted: channels side by side."""
+
+    weights: tuple[float, ...]
+
+
+@dataclasses.dataclass(frozen=True)
 class Mix(Instruction):
     """K ← A K A', one matrix a dimension; the grid vanishes where `shape` is ()."""
 
@@ -85,6 +94,20 @@ class Mix(Instruction):
 
 class Flatten(Instruction):
     """The mean over positions that are equal."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spread(Instruction):
+    """K ← M K M', M a map of the nodes of each graph."""
+
+    neighbours: Neighbours
+
+
+@dataclasses.dataclass(frozen=True)
+class Readout(Instruction):
+    """The sum over all positions of examples of different sizes, or their mean."""
+
+    mean: bool
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,21 +178,47 @@ class Tape:
         """Dropout."""
         return self._then(Inflate((self.number,), self.shape, float(extra)), self.facts.after_mask())
 
+    def require_one_size(self, who: str) -> None:
+        """As `Moments.require_one_size`."""
+        check_one_size(None in self.shape, who)
+
+    def by_pattern(self, neighbours: Neighbours, who: str) -> "Tape":
+        """A map of the nodes of graphs."""
+        check_graphs(None in self.shape, who)
+        return self._then(Spread((self.number,), self.shape, neighbours))
+
+    def readout(self, who: str, *, mean: bool) -> "Tape":
+        """The sum over all positions, or their mean."""
+        check_positions(self.shape, who)
+        if None in self.shape:
+            return self._then(Readout((self.number,), (), mean))
+        return self.mix(pooling(mean), (), who)
+
     def slide(self, windows: list[Window], who: str) -> "Tape":
         """The patches of a convolution."""
+        if None in self.shape:
+            raise NotOnTape(f"windows over examples of different sizes, as by {who}")
         shape = tuple(w.output(n, who) for w, n in zip(windows, self.shape, strict=True))
         return self._then(Slide((self.number,), shape, tuple(windows)))
 
     def mix(
-        self, op: Callable[[Any, int, int], Any], shape: tuple[int, ...], *, drop: bool = False
+        self,
+        op: Callable[[Any, int, int], Any],
+        shape: tuple[int, ...],
+        who: str,
+        *,
+        windows: list[Window] | None = None,
     ) -> "Tape":
         """A linear map of positions: the columns of its matrices are what it makes of unit vectors."""
+        if None in self.shape:
+            raise NotOnTape(f"windows over examples of different sizes, as by {who}")
         with jax.enable_x64(True):
             matrices = tuple(np.asarray(op(np.eye(n), 0, d)) for d, n in enumerate(self.shape))
         return self._then(Mix((self.number,), shape, matrices))
 
-    def flatten(self) -> "Tape":
+    def flatten(self, who: str) -> "Tape":
         """Positions become channels."""
+        check_one_size(None in self.shape, who)
         positions = int(np.prod(self.shape))
         return self._then(Flatten((self.number,), ()), self.facts.after_flatten(positions))
 
@@ -183,15 +232,21 @@ class Tape:
     def add(self, others: list["Tape"], who: str) -> "Tape":
         """The sum of independent branches."""
         branches = [self, *others]
-        shapes = [b.shape for b in branches]
-        if len(set(shapes)) > 1:
-            raise InputError(f"{who}: the branches end with positions {shapes}")
+        _check_equal([b.shape for b in branches], who)
         facts = sum_of([b.facts for b in branches], who)
         return self._then(Add(tuple(b.number for b in branches), self.shape), facts)
 
+    def concatenate(self, others: list["Tape"], who: str) -> "Tape":
+        """The channels of all branches side by side."""
+        branches = [self, *others]
+        _check_equal([b.shape for b in branches], who)
+        facts = concat_of([b.facts for b in branches])
+        weights = tuple(b.facts.channels / facts.channels for b in branches)
+        return self._then(Average(tuple(b.number for b in branches), self.shape, weights), facts)
+
     # What no instruction says ---------------------------------------------------------------------------------------
 
-    def rescale(self, *_: Any) -> "Tape":
+    def rescale(self, *_: Any, **__: Any) -> "Tape":
         """Refuse."""
         raise NotOnTape("a normalisation such as LayerNorm")
 
@@ -203,12 +258,13 @@ class Tape:
         """Refuse."""
         raise NotOnTape("a product of branches, as by Product")
 
-    def concatenate(self, *_: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("branches side by side, as by Concat")
+
+def _check_equal(shapes: list[tuple], who: str) -> None:
+    if len(set(shapes)) > 1:
+        raise InputError(f"{who}: the branches end with positions {shapes}")
 
 
-def record(net: Layer, shape: tuple[int, ...]) -> list[Instruction]:
+def record(net: Layer, shape: tuple[int | None, ...]) -> list[Instruction]:
     """The instructions of a network for examples of this shape, the last one giving its outputs.
 
     Args:

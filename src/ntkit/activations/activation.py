@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from equinox import AbstractClassVar
 from jaxtyping import Array, Float, PRNGKeyArray
 
-from ntkit.layer import Layer, Params, Shape
+from ntkit.layer import EACH_POSITION, Layer, Params, Shape
 from ntkit.moments import BivariateNormal, Moments, Need
 
 
@@ -17,6 +17,8 @@ class Activation(Layer):
     With (u, v) centred and jointly normal, the covariances of the outputs are `dual` = E[f(u) f(v)], and the
     tangent kernel is multiplied by `dual_slope` = E[f'(u) f'(v)] (Jacot et al. 2018, Theorem 1).
     """
+
+    on_padding = EACH_POSITION
 
     odd: AbstractClassVar[bool]
     """Whether f(−x) = −f(x) at every value of the hyperparameters: then the outputs are centred."""

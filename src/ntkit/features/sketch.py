@@ -17,7 +17,7 @@ from ntkit.features.passage import Passage
 from ntkit.kernels import KernelPair, check_network
 from ntkit.layer import Layer
 from ntkit.spec import to_spec
-from ntkit.tape import Inflate, Instruction, NotOnTape, record
+from ntkit.tape import Average, Inflate, Instruction, NotOnTape, record
 
 AT_ONCE = 96 * 2**20  # bytes of working arrays: larger blocks of examples are no faster
 
@@ -136,6 +136,8 @@ def sketch(
 def _instructions(net: Layer, shape: tuple[int, ...]) -> list[Instruction]:
     try:
         found = record(net, tuple(shape))
+        if any(isinstance(step, Average) for step in found):
+            raise NotOnTape("branches side by side, as by Concat")
     except NotOnTape as missing:
         raise InputError(
             f"no sketch is known for {missing}; use nk.features.gradient_features, which takes every network"

@@ -4,12 +4,14 @@ from ntkit.layers.branch import Concat, Identity, Product, Residual, Sum
 from ntkit.layers.conv import Conv, StandardConv
 from ntkit.layers.dense import Dense, StandardDense
 from ntkit.layers.dropout import Dropout
+from ntkit.layers.graph import Aggregate
 from ntkit.layers.norm import LayerNorm
 from ntkit.layers.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntkit.layers.positions import Flatten, ImageResize, Index
 from ntkit.layers.repeat import Repeat
 
 __all__ = [
+    "Aggregate",
     "AvgPool",
     "Concat",
     "Conv",

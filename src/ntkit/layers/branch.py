@@ -1,12 +1,17 @@
 """Branches: layers that take the same input, and how their outputs are joined."""
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from ntkit.batches import Padded
 from ntkit.errors import InputError
-from ntkit.layer import Layer, Params, Shape, as_layers, children
+from ntkit.layer import EACH_POSITION, READS_PADDING, Layer, Params, Shape, as_layers, children, run
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 from ntkit.moments.grid import sum_of_list
@@ -19,6 +24,8 @@ class Identity(Layer):
         >>> import ntkit as nk
         >>> block = nk.Sum((nk.Identity(), nk.Relu() >> nk.Dense(64)))
     """
+
+    on_padding = EACH_POSITION
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         return (), shape
@@ -57,6 +64,8 @@ class Residual(Layer):
         (the tangent kernel of residual networks).
     """
 
+    on_padding = READS_PADDING
+
     body: Layer
 
     def __check_init__(self):
@@ -72,7 +81,7 @@ class Residual(Layer):
         return params, shape
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        return x + self.body.apply(params, x, key=key)
+        return _joined(sum_of_list, [x, run(self.body, params, x, key)])
 
     def propagate(self, m: Moments) -> Moments:
         return m.keep(m.wanted).add([self.body.propagate(m).keep(m.wanted)], "Residual")
@@ -101,6 +110,8 @@ class Sum(Layer):
         (3, 3)
     """
 
+    on_padding = READS_PADDING
+
     branches: tuple[Layer, ...] = eqx.field(converter=as_layers)
 
     def __check_init__(self):
@@ -112,7 +123,7 @@ class Sum(Layer):
         return params, _equal_shapes(shapes, "Sum")
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        return sum_of_list(_apply_branches(self.branches, params, x, key))
+        return _joined(sum_of_list, _apply_branches(self.branches, params, x, key))
 
     def propagate(self, m: Moments) -> Moments:
         first, *others = _propagate_branches(self.branches, m)
@@ -142,6 +153,8 @@ class Product(Layer):
         (3, 3)
     """
 
+    on_padding = READS_PADDING
+
     branches: tuple[Layer, ...] = eqx.field(converter=as_layers)
 
     def __check_init__(self):
@@ -153,10 +166,9 @@ class Product(Layer):
         return params, _equal_shapes(shapes, "Product")
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        first, *rest = _apply_branches(self.branches, params, x, key)
-        for y in rest:
-            first = first * y
-        return first
+        return _joined(
+            lambda ys: functools.reduce(jnp.multiply, ys), _apply_branches(self.branches, params, x, key)
+        )
 
     def propagate(self, m: Moments) -> Moments:
         first, *others = _propagate_branches(self.branches, m)
@@ -185,6 +197,8 @@ class Concat(Layer):
         (3, 3)
     """
 
+    on_padding = READS_PADDING
+
     branches: tuple[Layer, ...] = eqx.field(converter=as_layers)
 
     def __check_init__(self):
@@ -197,7 +211,9 @@ class Concat(Layer):
         return params, (*positions, sum(channels_of(s, "Concat") for s in shapes))
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        return jnp.concatenate(_apply_branches(self.branches, params, x, key), axis=-1)
+        return _joined(
+            lambda ys: jnp.concatenate(ys, axis=-1), _apply_branches(self.branches, params, x, key)
+        )
 
     def propagate(self, m: Moments) -> Moments:
         first, *others = _propagate_branches(self.branches, m)
@@ -231,7 +247,15 @@ def _apply_branches(
     branches: tuple[Layer, ...], params: Params, x: Array, key: PRNGKeyArray | None
 ) -> list[Array]:
     keys = [None] * len(branches) if key is None else jax.random.split(key, len(branches))
-    return [b.apply(p, x, key=k) for b, p, k in zip(branches, params, keys, strict=True)]
+    return [run(b, p, x, k) for b, p, k in zip(branches, params, keys, strict=True)]
+
+
+def _joined(f: Callable[[list[Array]], Array], batches: list) -> Any:
+    """One batch from those of branches; positions that an example does not have stay what they are."""
+    first = batches[0]
+    if not isinstance(first, Padded):
+        return f(batches)
+    return first.map(lambda _: f([batch.values for batch in batches]))
 
 
 def _propagate_branches(branches: tuple[Layer, ...], m: Moments) -> list[Moments]:

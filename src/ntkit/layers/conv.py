@@ -6,10 +6,18 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from ntkit.layer import Hyperparameter, Layer, Params, Shape, hyperparameter, whole
+from ntkit.layer import READS_PADDING, Hyperparameter, Layer, Params, Shape, hyperparameter, whole
 from ntkit.layers.dense import check_weights, weight_rates
 from ntkit.layers.shapes import channels_of
-from ntkit.layers.window import Extents, as_extents, check_window, output_shape, pad_batch, windows_over
+from ntkit.layers.window import (
+    Extents,
+    as_extents,
+    check_window,
+    output_shape,
+    pad_batch,
+    through_windows,
+    windows_over,
+)
 from ntkit.moments import Moments, Need, Window
 
 
@@ -44,6 +52,8 @@ class Conv(Layer):
         section 2.2.
     """
 
+    on_padding = READS_PADDING
+
     width: int = eqx.field(static=True, converter=whole)
     kernel_size: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
@@ -64,9 +74,11 @@ class Conv(Layer):
         return _draw(key, windows, channels_of(shape, "Conv"), self.width), (*out, self.width)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        windows = windows_over(self, self.kernel_size, x.shape[1:-1])
-        scale = self.w_std / (x.shape[-1] * math.prod(w.size for w in windows)) ** 0.5
-        return scale * _convolve(self, windows, params["W"], x) + self.b_std * params["b"]
+        def convolved(values: Array, windows: list[Window]) -> Array:
+            scale = self.w_std / (values.shape[-1] * math.prod(w.size for w in windows)) ** 0.5
+            return scale * _convolve(self, windows, params["W"], values) + self.b_std * params["b"]
+
+        return through_windows(self, x, lambda p: windows_over(self, self.kernel_size, p), convolved)
 
     def propagate(self, m: Moments) -> Moments:
         m = m.slide(windows_over(self, self.kernel_size, m.shape), "Conv")
@@ -101,6 +113,8 @@ class StandardConv(Layer):
         parameterization" (the improved standard parameterization).
     """
 
+    on_padding = READS_PADDING
+
     width: int = eqx.field(static=True, converter=whole)
     kernel_size: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
@@ -124,8 +138,10 @@ class StandardConv(Layer):
         return {"W": scale * params["W"], "b": self.b_std * params["b"]}, (*out, self.width)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        windows = windows_over(self, self.kernel_size, x.shape[1:-1])
-        return _convolve(self, windows, params["W"], x) + params["b"]
+        def convolved(values: Array, windows: list[Window]) -> Array:
+            return _convolve(self, windows, params["W"], values) + params["b"]
+
+        return through_windows(self, x, lambda p: windows_over(self, self.kernel_size, p), convolved)
 
     def propagate(self, m: Moments) -> Moments:
         windows = windows_over(self, self.kernel_size, m.shape)

@@ -7,7 +7,17 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
-from ntkit.layer import Hyperparameter, Layer, Params, Shape, check_count, check_range, hyperparameter, whole
+from ntkit.layer import (
+    EACH_POSITION,
+    Hyperparameter,
+    Layer,
+    Params,
+    Shape,
+    check_count,
+    check_range,
+    hyperparameter,
+    whole,
+)
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 
@@ -36,6 +46,8 @@ class Dense(Layer):
         Jacot, Gabriel & Hongler (2018), "Neural Tangent Kernel", Theorem 1; Lee et al. (2019), "Wide
         Neural Networks of Any Depth Evolve as Linear Models Under Gradient Descent", equation (1).
     """
+
+    on_padding = EACH_POSITION
 
     width: int = eqx.field(static=True, converter=whole)
     w_std: Hyperparameter = hyperparameter(1.0)
@@ -94,6 +106,8 @@ class StandardDense(Layer):
         Sohl-Dickstein et al. (2020), "On the infinite width limit of neural networks with a standard
         parameterization" (the improved standard parameterization).
     """
+
+    on_padding = EACH_POSITION
 
     width: int = eqx.field(static=True, converter=whole)
     w_std: Hyperparameter = hyperparameter(1.0)

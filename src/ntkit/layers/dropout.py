@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.errors import InputError
-from ntkit.layer import Hyperparameter, Layer, Params, Shape, check_range, hyperparameter
+from ntkit.layer import EACH_POSITION, Hyperparameter, Layer, Params, Shape, check_range, hyperparameter
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 
@@ -32,6 +32,8 @@ class Dropout(Layer):
     References:
         Schoenholz et al. (2017), "Deep Information Propagation" (variances and covariances under dropout).
     """
+
+    on_padding = EACH_POSITION
 
     rate: Hyperparameter = hyperparameter()
 

@@ -4,8 +4,9 @@ import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from ntkit.batches import Padded
 from ntkit.errors import InputError
-from ntkit.layer import Layer, Params, Shape
+from ntkit.layer import READS_PADDING, Layer, Params, Shape
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 
@@ -33,6 +34,8 @@ class LayerNorm(Layer):
         Ba, Kiros & Hinton (2016), "Layer Normalization", equation (3).
     """
 
+    on_padding = READS_PADDING
+
     over: str = eqx.field(static=True, default="channels")
 
     def __check_init__(self):
@@ -47,20 +50,31 @@ class LayerNorm(Layer):
         return (), shape
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        if isinstance(x, Padded):
+            weights = None if self.over == "channels" else x.mask[..., None]
+            return x.map(lambda values: self._normalised(values, weights))  # type: ignore[return-value]
+        return self._normalised(x, None)
+
+    def _normalised(self, x: Array, weights: Array | None) -> Array:
+        """The values normalised over channels, or over all where `weights` are 1."""
         axes = (x.ndim - 1,) if self.over == "channels" else tuple(range(1, x.ndim))
-        centred = x - jnp.mean(x, axis=axes, keepdims=True)
-        return centred / jnp.sqrt(jnp.mean(centred**2, axis=axes, keepdims=True) + EPSILON)
+
+        def mean(values: Array) -> Array:
+            if weights is None:
+                return jnp.mean(values, axis=axes, keepdims=True)
+            total = jnp.sum(weights * values, axis=axes, keepdims=True)
+            return total / (x.shape[-1] * jnp.sum(weights, axis=axes, keepdims=True))
+
+        centred = x - mean(x)
+        return centred / jnp.sqrt(mean(centred**2) + EPSILON)
 
     def propagate(self, m: Moments) -> Moments:
         m.require_centred("LayerNorm")
 
-        def factor(variances: Array) -> Array:
-            if self.over == "channels_and_space" and variances.ndim > 1:
-                axes = tuple(range(1, variances.ndim))
-                variances = jnp.broadcast_to(jnp.mean(variances, axis=axes, keepdims=True), variances.shape)
-            return 1 / jnp.sqrt(variances + EPSILON)
-
-        return m.rescale(factor)
+        return m.rescale(
+            lambda variances: 1 / jnp.sqrt(variances + EPSILON),
+            over_positions=self.over == "channels_and_space" and len(m.shape) > 0,
+        )
 
     def rates(self, params: Params) -> Params:
         return ()

@@ -1,18 +1,20 @@
 """Pooling: means and sums over windows of positions, or over all of them."""
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
+from ntkit.batches import Padded
 from ntkit.errors import InputError
-from ntkit.layer import Layer, Params, Shape
-from ntkit.layers.shapes import channels_of, positions_of
-from ntkit.layers.window import Extents, as_extents, check_window, output_shape, windows_over
+from ntkit.layer import READS_PADDING, Layer, Params, Shape
+from ntkit.layers.shapes import channels_of
+from ntkit.layers.window import Extents, as_extents, check_window, output_shape, through_windows, windows_over
 from ntkit.moments import Moments, Need, Window
 from ntkit.moments.grid import window_sum
-from ntkit.moments.moments import check_positions
+from ntkit.moments.places import check_positions
 
 
 class AvgPool(Layer):
@@ -39,6 +41,8 @@ class AvgPool(Layer):
         section 3.2 (global average pooling).
     """
 
+    on_padding = READS_PADDING
+
     window: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=None)
     padding: str = eqx.field(static=True, default="VALID")
@@ -51,8 +55,7 @@ class AvgPool(Layer):
         return (), (*_pooled(self, shape)[1], shape[-1])
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        windows = _windows(self, x.shape[1:-1])
-        return _pool_batch(x, windows, "AvgPool") / math.prod(w.size for w in windows)
+        return _pool_batch(self, x, mean=True)
 
     def propagate(self, m: Moments) -> Moments:
         return _pool_moments(self, m, mean=True)
@@ -74,6 +77,8 @@ class SumPool(Layer):
         (2, 2)
     """
 
+    on_padding = READS_PADDING
+
     window: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=None)
     padding: str = eqx.field(static=True, default="VALID")
@@ -86,7 +91,7 @@ class SumPool(Layer):
         return (), (*_pooled(self, shape)[1], shape[-1])
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        return _pool_batch(x, _windows(self, x.shape[1:-1]), "SumPool")
+        return _pool_batch(self, x, mean=False)
 
     def propagate(self, m: Moments) -> Moments:
         return _pool_moments(self, m, mean=False)
@@ -108,17 +113,20 @@ class GlobalAvgPool(Layer):
         (2, 2)
     """
 
+    on_padding = READS_PADDING
+
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        check_positions(positions_of(shape, "GlobalAvgPool"), "GlobalAvgPool")
+        check_positions(shape[:-1], "GlobalAvgPool")
         return (), (channels_of(shape, "GlobalAvgPool"),)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        if isinstance(x, Padded):
+            return jnp.sum(x.masked(), axis=1) / x.lengths()
         check_positions(x.shape[1:-1], "GlobalAvgPool")
         return jnp.mean(x, axis=tuple(range(1, x.ndim - 1)))
 
     def propagate(self, m: Moments) -> Moments:
-        m.require_positions("GlobalAvgPool")
-        return m.mix(lambda a, axis, _: jnp.mean(a, axis=axis, keepdims=True), (), drop=True)
+        return m.readout("GlobalAvgPool", mean=True)
 
     def rates(self, params: Params) -> Params:
         return ()
@@ -137,17 +145,20 @@ class GlobalSumPool(Layer):
         (2, 2)
     """
 
+    on_padding = READS_PADDING
+
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        check_positions(positions_of(shape, "GlobalSumPool"), "GlobalSumPool")
+        check_positions(shape[:-1], "GlobalSumPool")
         return (), (channels_of(shape, "GlobalSumPool"),)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        if isinstance(x, Padded):
+            return jnp.sum(x.masked(), axis=1)
         check_positions(x.shape[1:-1], "GlobalSumPool")
         return jnp.sum(x, axis=tuple(range(1, x.ndim - 1)))
 
     def propagate(self, m: Moments) -> Moments:
-        m.require_positions("GlobalSumPool")
-        return m.mix(lambda a, axis, _: jnp.sum(a, axis=axis, keepdims=True), (), drop=True)
+        return m.readout("GlobalSumPool", mean=False)
 
     def rates(self, params: Params) -> Params:
         return ()
@@ -156,10 +167,10 @@ class GlobalSumPool(Layer):
         return after.of_mixing()
 
 
-def _windows(layer: AvgPool | SumPool, positions: tuple[int, ...]) -> list[Window]:
+def _windows(layer: AvgPool | SumPool, positions: tuple[int | None, ...]) -> list[Window]:
     windows = windows_over(layer, layer.window, positions)
     for window, extent in zip(windows, positions, strict=True):
-        if window.size > extent:
+        if extent is not None and window.size > extent:
             raise InputError(
                 f"{type(layer).__name__}: the window {layer.window} is larger than the image, whose positions are "
                 f"{positions}; use a smaller window, or fewer pools"
@@ -167,15 +178,18 @@ def _windows(layer: AvgPool | SumPool, positions: tuple[int, ...]) -> list[Windo
     return windows
 
 
-def _pooled(layer: AvgPool | SumPool, shape: Shape) -> tuple[list[Window], tuple[int, ...]]:
-    _windows(layer, positions_of(shape, type(layer).__name__))
+def _pooled(layer: AvgPool | SumPool, shape: Shape) -> tuple[list[Window], tuple[int | None, ...]]:
+    _windows(layer, shape[:-1])
     return output_shape(layer, layer.window, shape)
 
 
-def _pool_batch(x: Array, windows: list[Window], who: str) -> Array:
-    for d, window in enumerate(windows):
-        x = window_sum(x, (1 + d,), window, who)
-    return x
+def _pool_batch(layer: AvgPool | SumPool, x: Any, *, mean: bool) -> Any:
+    def pooled(values: Array, windows: list[Window]) -> Array:
+        for d, window in enumerate(windows):
+            values = window_sum(values, (1 + d,), window, type(layer).__name__)
+        return values / math.prod(w.size for w in windows) if mean else values
+
+    return through_windows(layer, x, lambda positions: _windows(layer, positions), pooled)
 
 
 def _pool_moments(layer: AvgPool | SumPool, m: Moments, *, mean: bool) -> Moments:
@@ -188,4 +202,4 @@ def _pool_moments(layer: AvgPool | SumPool, m: Moments, *, mean: bool) -> Moment
         total = window_sum(array, (axis,), window, name)
         return total / window.size if mean else total
 
-    return m.mix(pool, shape)
+    return m.mix(pool, shape, name, windows=windows)

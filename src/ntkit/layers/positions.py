@@ -12,7 +12,7 @@ from ntkit.errors import InputError
 from ntkit.layer import Layer, Params, Shape
 from ntkit.layers.shapes import channels_of, positions_of
 from ntkit.moments import Moments, Need
-from ntkit.moments.moments import check_positions
+from ntkit.moments.places import check_positions
 
 
 class Flatten(Layer):
@@ -33,7 +33,7 @@ class Flatten(Layer):
         return x.reshape(x.shape[0], -1)
 
     def propagate(self, m: Moments) -> Moments:
-        return m.flatten()
+        return m.flatten("Flatten")
 
     def rates(self, params: Params) -> Params:
         return ()
@@ -120,9 +120,10 @@ class Index(Layer):
         return jnp.squeeze(x, tuple(1 + d for d in range(len(ranges)) if d not in kept))
 
     def propagate(self, m: Moments) -> Moments:
+        m.require_one_size("Index")
         ranges, kept = self._resolve(m.shape)
         indices = [jnp.asarray(list(r)) for r in ranges]
-        return m.select(indices, tuple(len(ranges[d]) for d in kept), kept)
+        return m.select(indices, tuple(len(ranges[d]) for d in kept), kept, "Index")
 
     def rates(self, params: Params) -> Params:
         return ()
@@ -182,7 +183,7 @@ class ImageResize(Layer):
             shape = tuple(self.size[dimension] if a == axis else n for a, n in enumerate(array.shape))
             return jax.image.resize(array, shape, self.method, antialias=self.antialias)
 
-        return m.mix(resize, self.size)
+        return m.mix(resize, self.size, "ImageResize")
 
     def rates(self, params: Params) -> Params:
         return ()

@@ -5,7 +5,7 @@ import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.errors import InputError
-from ntkit.layer import Layer, Params, Shape, check_count, whole
+from ntkit.layer import READS_PADDING, Layer, Params, Shape, check_count, whole
 from ntkit.layers.branch import one_layer
 from ntkit.moments import Moments, Need
 
@@ -26,6 +26,8 @@ class Repeat(Layer):
         >>> bool(np.isfinite(nk.kernel(net, np.eye(3)).ntk).all())
         True
     """
+
+    on_padding = READS_PADDING
 
     body: Layer
     times: int = eqx.field(static=True, converter=whole)
@@ -48,7 +50,7 @@ class Repeat(Layer):
 
         def step(y: Array, each: tuple) -> tuple[Array, None]:
             p, k = each
-            return self.body.apply(p, y, key=k), None
+            return run(self.body, p, y, k), None
 
         return jax.lax.scan(step, x, (params, keys), length=self.times)[0]
 

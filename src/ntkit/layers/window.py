@@ -1,15 +1,17 @@
 """Windows of a layer's fields over the positions of its inputs, shared by convolutions and pools."""
 
+from collections.abc import Callable
 from typing import Any
 
 from jaxtyping import Array
 
+from ntkit.batches import Padded
 from ntkit.errors import InputError
 from ntkit.layer import Shape
-from ntkit.layers.shapes import channels_of, positions_of
+from ntkit.layers.shapes import channels_of
 from ntkit.moments import Window
 from ntkit.moments.grid import pad_positions
-from ntkit.moments.moments import check_positions
+from ntkit.moments.places import Places, check_positions
 
 Extents = int | tuple[int, ...]
 
@@ -43,7 +45,7 @@ def check_window(layer: Any, size: Extents) -> None:
         raise InputError(f"{name}: padding must be one of {', '.join(PADDINGS)}, found {layer.padding!r}")
 
 
-def windows_over(layer: Any, size: Extents, positions: tuple[int, ...]) -> list[Window]:
+def windows_over(layer: Any, size: Extents, positions: tuple[int | None, ...]) -> list[Window]:
     """The windows of a layer over a grid, one a dimension.
 
     Raises:
@@ -64,17 +66,35 @@ def windows_over(layer: Any, size: Extents, positions: tuple[int, ...]) -> list[
         for k, s, d in zip(each(size), each(stride), each(dilation), strict=True)
     ]
     for window, extent in zip(windows, positions, strict=True):
-        window.output(extent, name)
+        _outputs(window, extent, name)
     return windows
 
 
-def output_shape(layer: Any, size: Extents, shape: Shape) -> tuple[list[Window], tuple[int, ...]]:
-    """The windows over one example's positions, and how many outputs they have along each dimension."""
+def output_shape(layer: Any, size: Extents, shape: Shape) -> tuple[list[Window], tuple[int | None, ...]]:
+    """The windows over one example's positions, and how many outputs they have along each dimension, None where open."""
     name = type(layer).__name__
     channels_of(shape, name)
-    positions = positions_of(shape, name)
-    windows = windows_over(layer, size, positions)
-    return windows, tuple(w.output(n, name) for w, n in zip(windows, positions, strict=True))
+    windows = windows_over(layer, size, shape[:-1])
+    return windows, tuple(_outputs(w, n, name) for w, n in zip(windows, shape[:-1], strict=True))
+
+
+def _outputs(window: Window, extent: int | None, who: str) -> int | None:
+    return None if extent is None else window.output(extent, who)
+
+
+def through_windows(
+    layer: Any,
+    x: Any,
+    windows_of: Callable[[tuple[int, ...]], list[Window]],
+    f: Callable[[Array, list[Window]], Array],
+) -> Any:
+    """What f makes of a batch and the windows over it; of a padded batch, the places behind the windows too."""
+    if not isinstance(x, Padded):
+        return f(x, windows_of(x.shape[1:-1]))
+    windows = windows_of(x.values.shape[1:-1])
+    values = f(x.masked(), windows)
+    places = Places(x.mask, x.pattern).behind(windows[0], values.shape[1], type(layer).__name__)
+    return Padded(values, places.mask, places.pattern)
 
 
 def pad_batch(x: Array, windows: list[Window], who: str) -> Array:

@@ -4,10 +4,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array
 
+from ntkit.batches.padded import Padded
 from ntkit.moments import grid
 from ntkit.moments.block import Block
 from ntkit.moments.facts import Facts
 from ntkit.moments.moments import Moments
+from ntkit.moments.places import Places
 from ntkit.moments.plan import Extent, Need
 
 FEW_CHANNELS = 16
@@ -15,8 +17,8 @@ _NEAR = 1e-3
 
 
 def input_moments(
-    x1: Array,
-    x2: Array | None,
+    x1: Array | Padded,
+    x2: Array | Padded | None,
     *,
     begin: Need,
     wanted: Need,
@@ -24,7 +26,7 @@ def input_moments(
     tangent: bool = True,
     known: tuple[Array, Array, Array, Array] | None = None,
 ) -> Moments:
-    """Moments of two batches of examples, (n, *positions, channels).
+    """Moments of two batches of examples, (n, *positions, channels), or of different sizes.
 
     Args:
         x1: The rows.
@@ -35,6 +37,7 @@ def input_moments(
         tangent: Whether a tangent kernel is asked for; the data's own is 0.
         known: What `products` says of all pairs of rows, where it has been asked.
     """
+    (x1, places1), (x2, places2) = _laid_out(x1), _laid_out(x2)
 
     def own(x: Array | None) -> Block | None:
         return None if x is None else _block(x, x, 1, begin.own == Extent.PAIRS, tangent and x2 is None)
@@ -52,10 +55,17 @@ def input_moments(
         own1=own1 if known_own else None,
         own2=own2 if known_own else None,
         same=same,
+        places1=places1,
+        places2=places2,
         shape=x1.shape[1:-1],
         facts=Facts.of_data(x1.shape[-1]),
         wanted=wanted,
     )
+
+
+def _laid_out(x: Array | Padded | None) -> tuple[Array, Places | None]:
+    """The values of a batch, and its places where examples differ in size."""
+    return (x.masked(), Places(x.mask, x.pattern)) if isinstance(x, Padded) else (x, None)  # type: ignore[return-value]
 
 
 def _block(x1: Array, x2: Array, lead: int, paired: bool, tangent: bool) -> Block:

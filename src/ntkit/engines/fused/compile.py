@@ -7,7 +7,7 @@ from ntkit.engines.fused.displacements import with_displacements
 from ntkit.engines.fused.program import Program, pool_matrices
 from ntkit.errors import InputError
 from ntkit.layer import Layer
-from ntkit.tape import Affine, Flatten, Mix, NotOnTape, record
+from ntkit.tape import Affine, Average, Flatten, Mix, NotOnTape, record
 
 
 class BeyondEngine(InputError):
@@ -28,6 +28,8 @@ def compile_network(net: Layer, shape: tuple[int, ...]) -> Program:
         NotOnTape: The network is beyond this engine; the message says why.
     """
     tape = record(net, shape)
+    if any(isinstance(step, Average) for step in tape):
+        raise NotOnTape("branches side by side, as by Concat")
     if len(shape) > 3:
         raise NotOnTape("grids of three dimensions")
     if tape[-1].shape:
