@@ -9,14 +9,16 @@ import numpy as np
 from jaxtyping import Array
 
 from ntkit.arrays import check_batch, traced, working_dtype
-from ntkit.engines import explain, reference, tiles
+from ntkit.batches import Graphs, Ragged, check_same_kind
+from ntkit.engines import explain, ragged_tiles, reference, tiles
 from ntkit.engines.choice import ENGINES
 from ntkit.errors import InputError, NoClosedFormError, NumericalError
 from ntkit.layer import Layer
+from ntkit.layers import Aggregate
 
 DEFAULT_MEMORY = 2 * 2**30
 
-Inputs = Array | np.ndarray | list
+Inputs = Array | np.ndarray | list | Ragged
 
 
 class KernelPair(NamedTuple):
@@ -45,7 +47,7 @@ def kernel(
 
     Args:
         net: The architecture.
-        x1: (n1, d), or (n1, *positions, channels); rows are examples.
+        x1: (n1, d), or (n1, *positions, channels); rows are examples. Or a batch of `Graphs` or `Sequences`.
         x2: (n2, …) alike; None for `x1` with itself, an exactly symmetric kernel in which equal row numbers are one
             example (which Dropout tells from two equal ones).
         engine: "reference" (JAX, every network), "fused" (compiled for the CPU, the networks that it has instructions for), or
@@ -55,7 +57,8 @@ def kernel(
         threads: Threads of the fused engine; None for one a core. (Those of the reference engine are JAX's.)
 
     Returns:
-        A pair with `.nngp` and `.ntk`, each (n1, n2); (n1, n2, P1, P2) where the network ends with P positions.
+        A pair with `.nngp` and `.ntk`, each (n1, n2); (n1, n2, P1, P2) where the network ends with P positions, which are 0
+        beyond the end of a sequence; (nodes1, nodes2) where it ends with the nodes of one graph.
 
     Raises:
         InputError: The data, their shape, or an option is not usable.
@@ -128,6 +131,11 @@ def diagonal(net: Layer, x: Inputs, *, dtype: Any = None, memory: int = DEFAULT_
     check_network(net)
     if traced(net, x):
         return KernelPair(*reference.diagonal(net, _rows(x), tangent=True))
+    if isinstance(x, Ragged):
+        x, _, dtype = _checked_ragged(net, x, None, dtype)
+        found = KernelPair(*ragged_tiles.diagonal(net, x, dtype=dtype, memory=memory))
+        _check_finite(net, found)
+        return found
     x = check_batch(x, "x")
     dtype = working_dtype(x, dtype)
     x = _in_dtype(x, dtype, "x")
@@ -170,7 +178,12 @@ def moments_by_layer(
         x1, x2 = _rows(x1), _rows(x1 if x2 is None else x2)
         numbers = tiles.numbers_of(range(len(x1)), range(len(x2)), symmetric)
         return [(name, KernelPair(*p)) for name, p in reference.by_layer(net, x1, x2, *numbers)]
-    x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
+    if isinstance(x1, Ragged) or isinstance(x2, Ragged):
+        one, two, dtype = _checked_ragged(net, x1, x2, dtype)
+        symmetric, room = two is None, max(map(ragged_tiles.room_of, (one, two or one)))
+        x1, x2 = (x.padded(room, dtype) for x in (one, two or one))
+    else:
+        x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
     with jax.enable_x64(dtype == np.float64):
         numbers = tiles.numbers_of(range(len(x1)), range(len(x2)), symmetric)
         steps = reference.by_layer(net, x1, x2, *numbers)
@@ -200,6 +213,8 @@ def _compute(
         )
     if traced(net, x1, x2):
         return _traced(net, x1, x2, tangent=tangent)
+    if isinstance(x1, Ragged) or isinstance(x2, Ragged):
+        return _of_ragged(net, x1, x2, engine, dtype, memory, threads, tangent=tangent)
     x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
     auto = engine == "auto"
     if auto:
@@ -214,6 +229,33 @@ def _compute(
     if not finite:
         _check_finite(net, both)
     return both
+
+
+def _of_ragged(
+    net: Layer, x1: Any, x2: Any, engine: str, dtype: Any, memory: int, threads: int | None, *, tangent: bool
+):
+    one, two, dtype = _checked_ragged(net, x1, x2, dtype)
+    if engine == "fused":
+        raise InputError("engine='fused' has no instruction for sequences; use engine='reference'")
+    *both, finite = ragged_tiles.by_reference(net, one, two, dtype=dtype, memory=memory, tangent=tangent)
+    if not finite:
+        _check_finite(net, both)
+    return both
+
+
+def _checked_ragged(net: Layer, x1: Any, x2: Any, dtype: Any) -> tuple[Ragged, Ragged | None, np.dtype]:
+    """Both batches with values of the working dtype, each found to be one that the network takes."""
+    if x2 is not None:
+        check_same_kind(x1, x2)
+    dtype = working_dtype(x1.values, dtype)
+    found = []
+    for x, name in ((x1, "x1"), (x2, "x2"))[: 1 if x2 is None else 2]:
+        for layer in jax.tree.leaves(net, is_leaf=lambda leaf: isinstance(leaf, Aggregate)):
+            if isinstance(layer, Aggregate) and isinstance(x, Graphs):
+                layer.check_graphs(x, name)
+        ragged_tiles.check_sizes(net, x, name)
+        found.append(x.with_values(_in_dtype(x.values, dtype, name)))
+    return found[0], found[1] if x2 is not None else None, dtype
 
 
 def _checked(x1: Inputs, x2: Inputs | None, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.dtype, bool]:
@@ -232,9 +274,13 @@ def _checked(x1: Inputs, x2: Inputs | None, dtype: Any) -> tuple[np.ndarray, np.
 
 def _traced(net: Layer, x1: Inputs, x2: Inputs | None, *, tangent: bool):
     """Inside a JAX trace: one tile, under the trace's own settings."""
-    x1 = _rows(x1)
+    if isinstance(x1, Ragged):
+        room = max(map(ragged_tiles.room_of, (x1, x1 if x2 is None else x2)))
+        dtype = jax.numpy.result_type(float)
+        x1, x2 = x1.padded(room, dtype), None if x2 is None else x2.padded(room, dtype)  # type: ignore[union-attr]
+    else:
+        x1, x2 = _rows(x1), None if x2 is None else _rows(x2)
     if x2 is not None:
-        x2 = _rows(x2)
         return reference.pairs(
             net, x1, x2, *tiles.numbers_of(range(len(x1)), range(len(x2)), False), tangent=tangent
         )

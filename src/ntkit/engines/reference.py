@@ -7,17 +7,19 @@ import jax
 import numpy as np
 from jaxtyping import Array
 
+from ntkit.batches import Padded
 from ntkit.layer import Layer, Serial, plan, stages
 from ntkit.layers.repeat import Repeat
 from ntkit.moments import Block, Extent, Moments, Need, input_moments
 from ntkit.moments.inputs import FEW_CHANNELS
+from ntkit.moments.position_maps import zeroed
 from ntkit.moments.products import products
 
 _CROSS = Need(Extent.PAIRS, Extent.NONE)
 _OWN = Need(Extent.NONE, Extent.PAIRS)
 _EVERYTHING = Need(Extent.PAIRS, Extent.PAIRS)
 
-Rows = Array | np.ndarray
+Rows = Array | np.ndarray | Padded
 Pair = tuple[Array, Array | None]
 Step = Callable[[Layer, Moments, Need], Moments]
 Start = Callable[..., Moments]
@@ -28,7 +30,7 @@ def pairs(net: Layer, x1: Rows, x2: Rows, rows: Rows, columns: Rows, *, tangent:
 
     Args:
         net: The network.
-        x1: (n1, *positions, channels).
+        x1: (n1, *positions, channels), or padded examples of different sizes.
         x2: (n2, *positions, channels).
         rows: (n1,), which example each row of `x1` is.
         columns: (n2,), the same of `x2`; equal numbers are one and the same example.
@@ -36,7 +38,7 @@ def pairs(net: Layer, x1: Rows, x2: Rows, rows: Rows, columns: Rows, *, tangent:
     """
     start, step = _how(net, x1, x2)
     m = start(x1, x2, rows, columns, begin=net.needs(_CROSS), wanted=_CROSS, tangent=tangent)
-    return matrices(_through(net, m, step).cross)
+    return matrices(zeroed(_through(net, m, step)).cross)
 
 
 def diagonal(net: Layer, x: Rows, *, tangent: bool) -> Pair:
@@ -52,7 +54,7 @@ def by_layer(net: Layer, x1: Rows, x2: Rows, rows: Rows, columns: Rows) -> list[
     m = start(x1, x2, rows, columns, begin=_EVERYTHING, wanted=_EVERYTHING, tangent=True)
     steps: list[tuple[str, Moments]] = []
     _walk(net, m, "", steps, step)
-    return [(name, matrices(after.cross)) for name, after in steps]
+    return [(name, matrices(zeroed(after).cross)) for name, after in steps]
 
 
 def bytes_per_pair(net: Layer, shape: tuple[int, ...], itemsize: int) -> int:
@@ -116,7 +118,8 @@ def _start(x1: Array, x2, rows, columns, known=None, *, begin: Need, wanted: Nee
 
 def _compiled_start(x1: Rows, x2, rows, columns, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
     """`_start` by a compiled program, long vectors multiplied by BLAS."""
-    long = x2 is not None and x1.ndim == 2 and x1.shape[1] > FEW_CHANNELS
+    vectors = not isinstance(x1, Padded) and x1.ndim == 2
+    long = x2 is not None and vectors and x1.shape[1] > FEW_CHANNELS  # type: ignore[union-attr]
     known = products(np.asarray(x1), np.asarray(x2)) if long else None
     return _jitted_start(x1, x2, rows, columns, known, begin=begin, wanted=wanted, tangent=tangent)
 
