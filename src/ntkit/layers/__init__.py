@@ -1,5 +1,6 @@
 """The layers that are not activations."""
 
+from ntkit.layers.attention import SelfAttention
 from ntkit.layers.branch import Concat, Identity, Product, Residual, Sum
 from ntkit.layers.conv import Conv, StandardConv
 from ntkit.layers.dense import Dense, StandardDense
@@ -7,10 +8,13 @@ from ntkit.layers.dropout import Dropout
 from ntkit.layers.graph import Aggregate
 from ntkit.layers.norm import LayerNorm
 from ntkit.layers.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
+from ntkit.layers.positional_encoding import PositionalEncoding
 from ntkit.layers.positions import Flatten, ImageResize, Index
+from ntkit.layers.recurrence import RNN, Last
 from ntkit.layers.repeat import Repeat
 
 __all__ = [
+    "RNN",
     "Aggregate",
     "AvgPool",
     "Concat",
@@ -23,10 +27,13 @@ __all__ = [
     "Identity",
     "ImageResize",
     "Index",
+    "Last",
     "LayerNorm",
+    "PositionalEncoding",
     "Product",
     "Repeat",
     "Residual",
+    "SelfAttention",
     "StandardConv",
     "StandardDense",
     "Sum",

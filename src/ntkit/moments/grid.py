@@ -168,3 +168,11 @@ def as_matrix(array: Array, lead: int) -> Array:
     positions = math.prod(array.shape[a] for a in rows)
     moved = jnp.transpose(array, (*range(lead), *rows, *columns))
     return moved.reshape(*array.shape[:lead], positions, positions) if dimensions else array
+
+
+def from_matrix(array: Array, lead: int, shape: tuple[int, ...]) -> Array:
+    """(…, positions, positions) → (…, y, y', x, x'), for a grid of this shape."""
+    d = len(shape)
+    split = array.reshape(*array.shape[:lead], *shape, *shape)
+    axes = [lead + k + side * d for k in range(d) for side in (0, 1)]
+    return jnp.transpose(split, (*range(lead), *axes))
