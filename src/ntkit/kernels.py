@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Array
 
 from ntkit.arrays import check_batch, traced, working_dtype
-from ntkit.batches import Graphs, Ragged, check_same_kind
+from ntkit.batches import Graphs, Padded, Ragged, check_same_kind
 from ntkit.engines import explain, ragged_tiles, reference, tiles
 from ntkit.engines.choice import ENGINES
 from ntkit.errors import InputError, NoClosedFormError, NumericalError
@@ -278,7 +278,7 @@ def _traced(net: Layer, x1: Inputs, x2: Inputs | None, *, tangent: bool):
         room = max(map(ragged_tiles.room_of, (x1, x1 if x2 is None else x2)))
         dtype = jax.numpy.result_type(float)
         x1, x2 = x1.padded(room, dtype), None if x2 is None else x2.padded(room, dtype)  # type: ignore[union-attr]
-    else:
+    elif not isinstance(x1, Padded):
         x1, x2 = _rows(x1), None if x2 is None else _rows(x2)
     if x2 is not None:
         return reference.pairs(

@@ -12,9 +12,10 @@ import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.arrays import check_batch, check_whole, working_dtype
+from ntkit.batches import Padded, Ragged, check_same_kind
 from ntkit.errors import InputError
 from ntkit.kernels import DEFAULT_MEMORY, Inputs
-from ntkit.layer import Layer, Params, Shape
+from ntkit.layer import Layer, Params, Shape, run
 
 Network: TypeAlias = Layer | tuple[Callable, Callable]
 
@@ -87,7 +88,7 @@ def sample(
         net: A network; or a pair (init, apply) with init(key, shape of one example) → (params, output shape) and
             apply(params, x) → (n, *positions, O). Rows of x must not act on one another: each is computed by itself
             (so that `Dropout` draws a mask for every row and network).
-        x1: (n1, d) or (n1, *positions, channels).
+        x1: (n1, d) or (n1, *positions, channels); or a batch of `Graphs` or `Sequences`, for a network of layers.
         x2: (n2, …) alike; None for `x1` with itself.
         key: A JAX random key.
         count: How many networks, ≥ 2.
@@ -115,15 +116,9 @@ def sample(
     net = _as_layer(net)
     count = check_whole("sample: count", count, 2)
     units = None if units is None else check_whole("sample: units", units, 1)
-    x1 = check_batch(x1, "x1")
-    dtype = working_dtype(x1, dtype)
-    rows = [x1] if x2 is None else [x1, check_batch(x2, "x2")]
-    if rows[-1].shape[1:] != x1.shape[1:]:
-        raise InputError(
-            f"x2 must hold examples shaped like x1's, {x1.shape[1:]}; found {rows[-1].shape[1:]}"
-        )
+    rows, dtype = _batches(x1, x2, dtype)
     with jax.enable_x64(dtype == np.float64):
-        batches = tuple(jnp.asarray(r, dtype) for r in rows)
+        batches = tuple(jax.tree.map(jnp.asarray, r) for r in rows)
         trained, outputs = _trained(net, key, batches[0])
         units = outputs.shape[-1] if units is None else min(units, outputs.shape[-1])
         at_once, block = _sizes(trained, math.prod(outputs.shape[:-1]), sum(map(len, rows)), count, memory)
@@ -136,6 +131,30 @@ def sample(
             running = part if running is None else _merged(running, part)
     assert running is not None
     return _with_positions(_finished(running), (len(rows[0]), len(rows[-1])), len(outputs.shape) > 1)
+
+
+def _batches(x1: Any, x2: Any, dtype: Any) -> tuple[list, np.dtype]:
+    """The batches, of `dtype`, of which there are one or two; those of different sizes padded."""
+    if isinstance(x1, Ragged) or isinstance(x2, Ragged):
+        if x2 is not None:
+            check_same_kind(x1, x2)
+        ragged = [x1] if x2 is None else [x1, x2]
+        dtype = working_dtype(x1.values, dtype)
+        room = max(int(x.sizes.max()) for x in ragged)
+        return [x.padded(room, dtype) for x in ragged], dtype
+    x1 = check_batch(x1, "x1")
+    dtype = working_dtype(x1, dtype)
+    rows = [x1] if x2 is None else [x1, check_batch(x2, "x2")]
+    if rows[-1].shape[1:] != x1.shape[1:]:
+        raise InputError(
+            f"x2 must hold examples shaped like x1's, {x1.shape[1:]}; found {rows[-1].shape[1:]}"
+        )
+    return [r.astype(dtype) for r in rows], dtype
+
+
+def _shape(batch: Array | Padded) -> tuple[int, ...]:
+    """The shape of one example."""
+    return (batch.values if isinstance(batch, Padded) else batch).shape[1:]
 
 
 # Running means ----------------------------------------------------------------------------------------------------------
@@ -229,20 +248,22 @@ def _moving(net: Any, key: PRNGKeyArray, shape: Shape) -> list[Array]:
 
 def _trained(net: Any, key: PRNGKeyArray, x: Array) -> tuple[_Trained, jax.ShapeDtypeStruct]:
     """What is trained, and the shape of one example's outputs."""
-    leaves = tuple(map(bool, _moving(net, key, x.shape[1:])))
+    leaves = tuple(map(bool, _moving(net, key, _shape(x))))
 
     def run(k: PRNGKeyArray) -> tuple[Params, Array]:
-        params, _ = net.init(k, x.shape[1:])
-        return jax.tree.leaves(params), _example(net, params, x[0], k)
+        params, _ = net.init(k, _shape(x))
+        return jax.tree.leaves(params), _example(net, params, jax.tree.map(lambda a: a[0], x), k)
 
     params, outputs = jax.eval_shape(run, key)
     size = sum(math.prod(p.shape) * p.dtype.itemsize for p, keep in zip(params, leaves, strict=True) if keep)
     return _Trained(leaves, size), outputs
 
 
-def _example(net: Any, params: Params, row: Array, key: PRNGKeyArray) -> Array:
-    """Outputs of one example, (*positions, O)."""
-    return jnp.atleast_1d(net.apply(params, row[None], key=key)[0])
+def _example(net: Any, params: Params, row: Any, key: PRNGKeyArray) -> Array:
+    """Outputs of one example, (*positions, O), 0 at positions that it does not have."""
+    batch = jax.tree.map(lambda a: a[None], row)
+    y = run(net, params, batch, key) if isinstance(net, Layer) else net.apply(params, batch, key=key)
+    return jnp.atleast_1d((y.masked() if isinstance(y, Padded) else y)[0])
 
 
 def _sizes(trained: _Trained, positions: int, rows: int, count: int, memory: int) -> tuple[int, int]:
@@ -272,7 +293,7 @@ def _draw(
 def _of_one(net: Any, key: PRNGKeyArray, batches: tuple, trained: _Trained, units: int, block: int) -> Array:
     """(2, n1·P, n2·P), NNGP and NTK of one network."""
     weights_key, mask_key = jax.random.split(key)
-    params, _ = net.init(weights_key, batches[0].shape[1:])
+    params, _ = net.init(weights_key, _shape(batches[0]))
     leaves, tree = jax.tree.flatten(params)
     moving = [leaf for leaf, keep in zip(leaves, trained.leaves, strict=True) if keep]
     rates = [r for r, keep in zip(jax.tree.leaves(net.rates(params)), trained.leaves, strict=True) if keep]
@@ -300,9 +321,9 @@ def _tangent(
     outputs, moving: list, rates: list, sides: list, units: int, block: int, *, symmetric: bool
 ) -> Array:
     """(n1·P, n2·P), the mean over the first `units` outputs of Σ rate · ∂f ∂f', in blocks of rows."""
-    rows, columns = ([_cut(a, block) for a in side] for side in sides)
+    rows, columns = (jax.tree.map(lambda a: _cut(a, block), side) for side in sides)
 
-    def gradients(part: list, unit: Array) -> list[Array]:
+    def gradients(part: tuple, unit: Array) -> list[Array]:
         """[(rows, P, …)] for each leaf."""
         of_row = jax.jacrev(lambda some, r, k: jnp.take(outputs(some, r, k), unit, axis=-1))
         return jax.vmap(lambda r, k: of_row(moving, r, k))(*part)
@@ -312,22 +333,23 @@ def _tangent(
         return functools.reduce(jnp.add, pairs)
 
     def of_unit(total: Array, unit: Array) -> tuple[Array, None]:
-        if symmetric and len(rows[0]) == 1:
-            g = gradients([a[0] for a in rows], unit)
+        if symmetric and len(rows[1]) == 1:
+            g = gradients(jax.tree.map(lambda a: a[0], rows), unit)
             return total + contract(g, g)[None, None], None
 
-        def of_rows(part: list) -> Array:
+        def of_rows(part: tuple) -> Array:
             g1 = gradients(part, unit)
             return jax.lax.map(lambda other: contract(g1, gradients(other, unit)), columns)
 
         return total + jax.lax.map(of_rows, rows), None
 
-    shape = jax.eval_shape(lambda u: gradients([a[0] for a in rows], u)[0], 0).shape[:2]
+    first = jax.tree.map(lambda a: a[0], rows)
+    shape = jax.eval_shape(lambda u: gradients(first, u)[0], 0).shape[:2]
     size = math.prod(shape)
-    start = jnp.zeros((len(rows[0]), len(columns[0]), size, size), moving[0].dtype)
+    start = jnp.zeros((len(rows[1]), len(columns[1]), size, size), moving[0].dtype)
     total, _ = jax.lax.scan(of_unit, start, jnp.arange(units))
-    k = total.transpose(0, 2, 1, 3).reshape(len(rows[0]) * size, len(columns[0]) * size)
-    return k[: len(sides[0][0]) * shape[1], : len(sides[1][0]) * shape[1]] / units
+    k = total.transpose(0, 2, 1, 3).reshape(len(rows[1]) * size, len(columns[1]) * size)
+    return k[: len(sides[0][1]) * shape[1], : len(sides[1][1]) * shape[1]] / units
 
 
 def _flat(gradient: Array) -> Array:
