@@ -29,7 +29,8 @@ from ntkit.moments.recurrence import Cell
 class RNN(Layer):
     """h[t] = f(w_std/√width · h[t−1] W + u_std/√C · x[t] U + b_std · b), with one set of weights for all times.
 
-    The state before the first time is 0. With G the covariance before f: G[t, t'] = w_std² K_h[t−1, t'−1] + u_std² K_x[t, t'] + b_std², K_h = E[f f] under G, and
+    The state before the first time is 0. With G the covariance before f,
+    G[t, t'] = w_std² K_h[t−1, t'−1] + u_std² K_x[t, t'] + b_std², K_h = E[f f] under G, and
     T_h = E[f' f']·(w_std² T_h[t−1, t'−1] + u_std² T_x[t, t'] + w_lr (G − b_std²) + b_lr b_std²).
 
     Args:

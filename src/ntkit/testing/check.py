@@ -57,8 +57,8 @@ def check_layer(
 
     Args:
         layer: The layer. Its fields called `width` fit `shape`; wider networks multiply all of them by one factor.
-        shape: The shape of one of its inputs, channels last, without the batch; few channels and positions suffice. Of a layer of
-            graphs (None, channels).
+        shape: The shape of one of its inputs, channels last, without the batch; few channels and positions suffice.
+            Of a layer of graphs (None, channels).
         without: Names of laws that do not apply, such as "spec_round_trips" for a layer that holds a function.
         width: Channels of the layer's inputs in the finite networks, a multiple of `shape[-1]`.
         count: How many finite networks at least, ≥ 2; more are drawn until `error` is reached.
