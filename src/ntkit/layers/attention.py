@@ -40,8 +40,9 @@ class SelfAttention(Layer):
     logits L = w_query_std·w_key_std/s · q kᵀ, G = f(L).
 
     * scaling "linear": s = d_k, and queries share the keys' weights (otherwise L vanishes).
-      G = f(w_query_std·w_key_std·K(x, x)) is not random, so the limit holds for any number of heads. With c = (w_out_std·w_value_std)², and the old K on the right,
-      K ← c G K G'ᵀ + b_std², T ← c G T G'ᵀ + 2 w_lr·c G K G'ᵀ + b_lr·b_std²; what queries and keys would add vanishes.
+      G = f(w_query_std·w_key_std·K(x, x)) is not random, so the limit holds for any number of heads. With
+      c = (w_out_std·w_value_std)², and the old K on the right, K ← c G K G'ᵀ + b_std² and
+      T ← c G T G'ᵀ + 2 w_lr·c G K G'ᵀ + b_lr·b_std²; what queries and keys would add vanishes.
     * scaling "sqrt": s = √d_k, queries have weights of their own, f is the identity, and L stays random. As the number of
       heads grows, with c including (w_query_std·w_key_std)²,
       K[a, b] ← c K[a, b] Σ_ij K[i, j]² + b_std²; T ← the first term with each of its three factors replaced by T in turn, plus
