@@ -6,9 +6,10 @@ from types import ModuleType
 from ntkit import activations, engines, errors, kernels, layers, zoo
 from ntkit.activations import *  # noqa: F403
 from ntkit.kernel_fn import KernelFn, kernel_fn
-from ntkit.kernels import KernelPair, kernel, moments_by_layer, nngp, ntk
+from ntkit.kernels import kernel, moments_by_layer, nngp, ntk
 from ntkit.layer import Layer, Serial
 from ntkit.layers import *  # noqa: F403
+from ntkit.pair import KernelPair
 from ntkit.sampling import SampledKernel, sample
 from ntkit.spec import from_spec, to_spec
 

@@ -2,7 +2,7 @@
 
 import abc
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -86,7 +86,12 @@ class Layer(eqx.Module):
 
     Weights live outside: `init` makes them and `apply` takes them. Subclasses are final; a new layer implements
     `init`, `apply` and `propagate`, and `rates` and `needs` where the defaults do not fit.
+
+    Attributes:
+        couples_examples: Whether the finite outputs of an example depend on the others in its batch (BatchNorm).
     """
+
+    couples_examples: ClassVar[bool] = False
 
     @abc.abstractmethod
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
@@ -135,6 +140,15 @@ class Layer(eqx.Module):
 def stages(layer: Layer) -> tuple[Layer, ...]:
     """The layers of a stack; of another layer, itself."""
     return layer.layers if isinstance(layer, Serial) else (layer,)
+
+
+def couples_examples(net: Any) -> bool:
+    """Whether a layer anywhere in a network lets the examples of a batch act on one another."""
+
+    def couples(part: Any) -> bool:
+        return getattr(part, "couples_examples", False)
+
+    return any(map(couples, jax.tree.leaves(net, is_leaf=couples)))
 
 
 def plan(layer: Layer, after: Need) -> list[Need]:

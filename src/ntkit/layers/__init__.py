@@ -1,9 +1,11 @@
 """The layers that are not activations."""
 
+from ntkit.layers.batch_norm import BatchNorm
 from ntkit.layers.branch import Concat, Identity, Product, Residual, Sum
 from ntkit.layers.conv import Conv, StandardConv
 from ntkit.layers.dense import Dense, StandardDense
 from ntkit.layers.dropout import Dropout
+from ntkit.layers.max_pool import MaxPool
 from ntkit.layers.norm import LayerNorm
 from ntkit.layers.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntkit.layers.positions import Flatten, ImageResize, Index
@@ -11,6 +13,7 @@ from ntkit.layers.repeat import Repeat
 
 __all__ = [
     "AvgPool",
+    "BatchNorm",
     "Concat",
     "Conv",
     "Dense",
@@ -22,6 +25,7 @@ __all__ = [
     "ImageResize",
     "Index",
     "LayerNorm",
+    "MaxPool",
     "Product",
     "Repeat",
     "Residual",

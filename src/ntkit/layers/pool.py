@@ -1,6 +1,7 @@
 """Pooling: means and sums over windows of positions, or over all of them."""
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -48,10 +49,10 @@ class AvgPool(Layer):
         check_window(self, self.window)
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        return (), (*_pooled(self, shape)[1], shape[-1])
+        return (), (*pooled_shape(self, shape), shape[-1])
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        windows = _windows(self, x.shape[1:-1])
+        windows = pool_windows(self, x.shape[1:-1])
         return _pool_batch(x, windows, "AvgPool") / math.prod(w.size for w in windows)
 
     def propagate(self, m: Moments) -> Moments:
@@ -83,10 +84,10 @@ class SumPool(Layer):
         check_window(self, self.window)
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        return (), (*_pooled(self, shape)[1], shape[-1])
+        return (), (*pooled_shape(self, shape), shape[-1])
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        return _pool_batch(x, _windows(self, x.shape[1:-1]), "SumPool")
+        return _pool_batch(x, pool_windows(self, x.shape[1:-1]), "SumPool")
 
     def propagate(self, m: Moments) -> Moments:
         return _pool_moments(self, m, mean=False)
@@ -156,7 +157,12 @@ class GlobalSumPool(Layer):
         return after.of_mixing()
 
 
-def _windows(layer: AvgPool | SumPool, positions: tuple[int, ...]) -> list[Window]:
+def pool_windows(layer: Any, positions: tuple[int, ...]) -> list[Window]:
+    """The windows of a pool over a grid, none larger than the image.
+
+    Raises:
+        InputError: One is.
+    """
     windows = windows_over(layer, layer.window, positions)
     for window, extent in zip(windows, positions, strict=True):
         if window.size > extent:
@@ -167,9 +173,10 @@ def _windows(layer: AvgPool | SumPool, positions: tuple[int, ...]) -> list[Windo
     return windows
 
 
-def _pooled(layer: AvgPool | SumPool, shape: Shape) -> tuple[list[Window], tuple[int, ...]]:
-    _windows(layer, positions_of(shape, type(layer).__name__))
-    return output_shape(layer, layer.window, shape)
+def pooled_shape(layer: Any, shape: Shape) -> tuple[int, ...]:
+    """The positions that a pool leaves of those of one example."""
+    pool_windows(layer, positions_of(shape, type(layer).__name__))
+    return output_shape(layer, layer.window, shape)[1]
 
 
 def _pool_batch(x: Array, windows: list[Window], who: str) -> Array:
@@ -180,7 +187,7 @@ def _pool_batch(x: Array, windows: list[Window], who: str) -> Array:
 
 def _pool_moments(layer: AvgPool | SumPool, m: Moments, *, mean: bool) -> Moments:
     name = type(layer).__name__
-    windows = _windows(layer, m.shape)
+    windows = pool_windows(layer, m.shape)
     shape = tuple(w.output(n, name) for w, n in zip(windows, m.shape, strict=True))
 
     def pool(array: Array, axis: int, dimension: int) -> Array:

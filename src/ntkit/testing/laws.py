@@ -8,9 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkit.kernels import KernelPair, diagonal, kernel, moments_by_layer
+from ntkit.kernels import diagonal, kernel, moments_by_layer
 from ntkit.layer import Layer
 from ntkit.layers import Flatten
+from ntkit.pair import KernelPair
 from ntkit.spec import from_spec, to_spec
 from ntkit.testing.subject import Subject
 

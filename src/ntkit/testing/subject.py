@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from ntkit.activations import Erf
-from ntkit.kernels import KernelPair, kernel
+from ntkit.kernels import kernel
 from ntkit.layer import Layer, Serial
 from ntkit.layers import Conv, Dense
+from ntkit.pair import KernelPair
 from ntkit.testing.widths import widened
 
 _FEATURES = 3  # channels of the data
