@@ -37,7 +37,7 @@ class SampledKernel(KernelPair):
 
     # A tuple is copied, pickled and mapped over by its items, which are two; these say that there is more.
 
-    def __getnewargs__(self) -> tuple:  # type: ignore[override]
+    def __getnewargs__(self) -> tuple:
         """All that makes one."""
         return (*self, self.nngp_error, self.ntk_error, self.count)
 
@@ -48,7 +48,8 @@ class SampledKernel(KernelPair):
     @classmethod
     def tree_unflatten(cls, count: int, arrays: tuple) -> "SampledKernel":
         """The inverse."""
-        return cls(*arrays, count)
+        nngp, ntk, nngp_error, ntk_error = arrays
+        return cls(nngp, ntk, nngp_error, ntk_error, count)
 
     def merge(self, other: "SampledKernel") -> "SampledKernel":
         """The result of both samples together, as if drawn in one; their keys must differ.
