@@ -32,7 +32,17 @@ HEAVY |= {"rich", "sklearn", "torch", "typer", "zarr"}
 
 # From the ground up: a file or folder may import what stands before it, or its own kind.
 KERNELS = ["errors", "moments", "layer", "activations", "layers", "spec", "zoo"]
-KERNELS += ["arrays", "pair", "sampling", "tape", "engines", "kernels", "kernel_fn"]
+KERNELS += [
+    "arrays",
+    "pair",
+    "sampling",
+    "tape",
+    "engines",
+    "kernels",
+    "kernel_fn",
+    "averaging",
+    "preprocessing",
+]
 ON_KERNELS = ["gram", "solve", "finite", "predict", "features", "analysis", "estimators"]
 FLOORS = [*KERNELS, *ON_KERNELS, "datasets", "plot", "study", "cli"]
 

@@ -16,7 +16,17 @@ from ntkit.spec import from_spec, to_spec
 __version__ = "0.1.0"
 
 # Imported when first asked for: `nk.predict` takes SciPy along, which a kernel does not need.
-_ON_DEMAND = ("analysis", "features", "finite", "gram", "predict", "solve", "testing")
+_ON_DEMAND = (
+    "analysis",
+    "averaging",
+    "features",
+    "finite",
+    "gram",
+    "predict",
+    "preprocessing",
+    "solve",
+    "testing",
+)
 
 
 def __getattr__(name: str) -> ModuleType:
