@@ -36,7 +36,7 @@ class _Averaged:
         return self._mean(self._one("ntk"), x1, x2)[0]
 
     def diag(self, x: Inputs) -> KernelPair:
-        x = self._checked(x, "x")
+        x = np.asarray(self._checked(x, "x"))
         sums = []
         if self.invariant and IDENTITY in self.transformations:
             sums.append([np.asarray(k) for k in self.kernel.diag(x)])

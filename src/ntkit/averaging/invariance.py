@@ -18,8 +18,8 @@ def check_group(group: Sequence[Transformation], x: np.ndarray) -> None:
     for g in _some(group):
         if _as_set(transformed(g, orbit)) != seen:
             raise InputError(
-                f"averaged: the transformations are no group: {g.name!r} after others makes images that none makes alone. Leave "
-                "invariant=False, or give all of a group, such as flips() or cyclic_translations(height, width)"
+                f"averaged: the transformations are no group: {g.name!r} after others makes images that none makes alone. "
+                "Leave invariant=False, or give all of a group, such as flips() or cyclic_translations(height, width)"
             )
 
 

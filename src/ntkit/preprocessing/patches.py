@@ -45,7 +45,7 @@ class Patches(Preprocessor):
 
     References:
         Coates, Lee & Ng (2011), "An Analysis of Single-Layer Networks in Unsupervised Feature Learning", section 3.1;
-        Li et al. (2019), "Enhanced Convolutional Neural Tangent Kernels", section 6 (patches before a kernel).
+        Li et al. (2019), "Enhanced Convolutional Neural Tangent Kernels" (pre-processing by patches, in the experiments).
     """
 
     whitening_: Whitening

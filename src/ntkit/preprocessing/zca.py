@@ -37,7 +37,7 @@ class ZCA(Preprocessor):
 
     References:
         Lee et al. (2020), "Finite Versus Infinite Neural Networks: an Empirical Study", section 3.10 (regularised ZCA
-        whitening); Shankar et al. (2020), "Neural Kernels Without Tangents", section 5 (ZCA of CIFAR-10).
+        whitening); Shankar et al. (2020), "Neural Kernels Without Tangents" (ZCA of CIFAR-10).
     """
 
     whitening_: Whitening

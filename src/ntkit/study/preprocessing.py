@@ -93,7 +93,7 @@ class ChannelScaling:
         self, x: Float[np.ndarray, "rows *positions channels"]
     ) -> Float[np.ndarray, "rows *positions channels"]:
         """The scaled examples, of the same shape."""
-        return self.channels.transform(x)
+        return self.channels.transform(np.asarray(x, np.float64))
 
 
 def fit_channels(train: Float[np.ndarray, "rows *positions channels"]) -> ChannelScaling:
