@@ -109,7 +109,7 @@ def test_refusals(make, message):
         (ORDERED, flips(), False),
         (ORDERED, translations(1, "SAME")[3:6], False),
         (DENSE, flips(vertical=True), True),
-        (ROUND, SHIFTS[:2] + SHIFTS[2:], True),
+        (ROUND, SHIFTS, True),
     ],
     ids=["flips", "zeros", "four flips", "cyclic"],
 )
