@@ -210,6 +210,7 @@ def test_fingerprints_tell_averages_apart():
     assert averaged(DENSE, flips()).fingerprint in prints
 
 
+@pytest.mark.slow
 def test_it_is_differentiable():
     k = averaged(DENSE, (IDENTITY, *translations(1, "SAME")[:1]))
     x = X[:2].astype(np.float32)

@@ -146,7 +146,13 @@ def of_one_batch(net, key, x):
         return np.stack([f @ f.T / f.shape[-1], ntk])
 
 
-@pytest.mark.parametrize(("net", "x"), [(NORMED, X), (BOTH, IMAGES)], ids=["dense", "convolutional"])
+@pytest.mark.parametrize(
+    ("net", "x"),
+    [
+        pytest.param(NORMED, X, id="dense"),
+        pytest.param(BOTH, IMAGES, id="convolutional", marks=pytest.mark.slow),
+    ],
+)
 def test_gradients_are_those_of_the_whole_batch(net, x):
     found = nk.sample(net, x, key=KEY, count=3)
     with jax.enable_x64(True):
@@ -167,6 +173,7 @@ def test_two_batches_are_one():
     assert np.abs(smaller.nngp - joint.nngp[:4, :4]).max() > 0.01
 
 
+@pytest.mark.slow
 def test_memory_changes_nothing():
     whole = nk.sample(NORMED, X, X[:3], key=KEY, count=3)
     blocks = nk.sample(NORMED, X, X[:3], key=KEY, count=3, memory=5000)
@@ -254,6 +261,7 @@ def test_samples_are_copied_whole():
     assert "ntk_error=array" in repr(found)
 
 
+@pytest.mark.slow
 def test_kernel_regression_takes_a_sample():
     """The joint kernel of training and test examples, cut in two."""
     k = nk.kernel(NORMED, X, engine="monte_carlo", networks=50).ntk
