@@ -95,7 +95,7 @@ def _candidates(fn: Callable, x: np.ndarray) -> Iterator[Layer]:
         left = np.asarray(fn(np.full_like(x, -100.0)), dtype=np.float64).flat[0]
     if np.isfinite(left):
         rounded = float(f"{-left:.6g}")
-        yield from (LeakyRelu(slope=-rounded * -1 / 100), Elu(alpha=rounded))
+        yield from (LeakyRelu(slope=-rounded / 100), Elu(alpha=rounded))
     yield Elementwise(_TANH_GELU)
 
 

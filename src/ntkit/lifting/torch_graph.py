@@ -1,0 +1,179 @@
+"""Models of PyTorch, by the graph that `torch.fx` traces: chains of layers, and branches that are added."""
+
+import operator
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from ntkit.errors import InputError
+from ntkit.layer import Layer
+from ntkit.layers import Identity, Residual, Sum
+from ntkit.lifting.functions import recognised
+from ntkit.lifting.survey import Survey, chain, dimensions_after
+from ntkit.lifting.torch_modules import as_numpy, dimensions_of, lift_torch_module
+
+_ADDITIONS = (operator.add, operator.iadd, torch.add, "add", "add_")
+
+
+def lift_torch(survey: Survey, module: nn.Module) -> Layer:
+    """The network of a model.
+
+    Raises:
+        InputError: The model cannot be traced, or has several inputs or outputs.
+    """
+    tracer = fx.Tracer()
+    root = nn.Sequential(module) if tracer.is_leaf_module(module, "") else module
+    try:
+        traced = fx.GraphModule(root, tracer.trace(root))
+    except Exception as error:  # tracing runs the model's own code
+        raise InputError(
+            f"lift: torch.fx cannot trace the model ({error}); write its forward without branches on data"
+        ) from None
+    graph = Graph(survey, traced)
+    return graph.between(graph.source, graph.result, None)
+
+
+class Graph:
+    """A traced model, read as a composition of chains and sums of branches."""
+
+    def __init__(self, survey: Survey, traced: fx.GraphModule):
+        self.survey, self.traced = survey, traced
+        self.modules = dict(traced.named_modules())
+        nodes = list(traced.graph.nodes)
+        self.result = nodes[-1].args[0]
+        if not isinstance(self.result, fx.Node):
+            raise InputError("lift: the model returns several things; a network of ntkit has one output")
+        used = self._upstream(self.result, None)
+        sources = [n for n in nodes if n in used and n.op == "placeholder"]
+        if len(sources) != 1:
+            raise InputError(
+                f"lift: the model's output depends on {len(sources)} inputs; a network of ntkit has one"
+            )
+        self.source = sources[0]
+        self.above: dict[fx.Node, list[fx.Node]] = {}
+        for node in nodes:
+            if node in used:
+                self.above[node] = self._dominators(node)
+                self._check_ties(node)
+
+    def between(self, start: fx.Node, end: fx.Node, dimensions: int | None) -> Layer:
+        """What happens from one node, not included, to another that it dominates."""
+        steps = []
+        while end is not start:
+            steps.append(end)
+            end = self.above[end][-2]
+        layers: list[Layer] = []
+        for node in reversed(steps):
+            layers.append(self._step(node, self.above[node][-2], dimensions))
+            dimensions = dimensions_after(layers[-1], dimensions)
+        return chain(layers)
+
+    def _step(self, node: fx.Node, start: fx.Node, dimensions: int | None) -> Layer:
+        """The layer from a node's nearest dominator to the node."""
+        branches = operands(node)
+        if node.target in _ADDITIONS and len(branches) == 2 and len(node.args) == 2 and not node.kwargs:
+            between = [self._upstream(branch, start) for branch in branches]
+            if between[0] & between[1]:
+                self.survey.findings.append((_name(node), "branches that share layers are not independent of one another"))
+                return Identity()
+            terms = [self.between(start, branch, dimensions) for branch in branches]
+            bodies = [t for t in terms if not isinstance(t, Identity)]
+            return Residual(bodies[0]) if len(bodies) == 1 else Sum(tuple(terms))
+        wide = dimensions_of(self.modules[node.target]) if node.op == "call_module" else None
+        return self.survey.attempt(_name(node), lambda: self._single(node, start, dimensions), wide)
+
+    def _single(self, node: fx.Node, start: fx.Node, dimensions: int | None) -> Layer:
+        if node.op == "call_module" and operands(node) == [start]:
+            return lift_torch_module(self.survey, self.modules[node.target], dimensions)
+        module = _pool_of(node)
+        if module is not None:
+            return lift_torch_module(self.survey, module, dimensions)
+        fn = as_numpy(lambda x: _evaluate(node, start, x))
+        try:
+            return recognised(fn, dimensions, channels_last=False)
+        except InputError:
+            raise InputError(
+                f"{_label(node)} of {', '.join(map(_name, operands(node)))} is no function that ntkit knows by its values"
+                + (", where the number of dimensions of positions is not known" if dimensions is None else "")
+            ) from None
+
+    def _upstream(self, node: fx.Node, stop: fx.Node | None) -> set[fx.Node]:
+        """A node and all that it is made of, up to another."""
+        found: set[fx.Node] = set()
+        pending = [node]
+        while pending:
+            node = pending.pop()
+            if node is not stop and node not in found:
+                found.add(node)
+                pending += operands(node)
+        return found
+
+    def _dominators(self, node: fx.Node) -> list[fx.Node]:
+        """The nodes that every way to this one passes, the input first and the node last."""
+        # A tensor of the model's own is no way from the input.
+        above = [self.above[n] for n in operands(node) if self.above[n][0] is self.source]
+        common = [n for n in above[0] if all(n in other for other in above[1:])] if above else []
+        return [*common, node]
+
+    def _check_ties(self, node: fx.Node) -> None:
+        """Report a module that is called twice, or shares its weights with another."""
+        if node.op == "call_module":
+            for weight in self.modules[node.target].parameters():
+                first = self.survey.users.setdefault(id(weight), node.name)
+                if first != node.name:
+                    reason = "tied weights: it shares one with another layer, and layers have their own each"
+                    self.survey.findings.append((_name(node), reason))
+
+
+def operands(node: fx.Node) -> list[fx.Node]:
+    """The tensors that a node takes."""
+    return [n for n in node.all_input_nodes if not _is_size(n)]
+
+
+def _is_size(node: fx.Node) -> bool:
+    if node.op == "call_method" and node.target in ("size", "dim"):
+        return True
+    if node.op != "call_function":
+        return False
+    of_shape = node.target is getattr and node.args[1] == "shape"
+    return of_shape or (bool(node.all_input_nodes) and all(map(_is_size, node.all_input_nodes)))
+
+
+def _evaluate(node: fx.Node, start: fx.Node, x: torch.Tensor) -> Any:
+    """The value of a node for a given value of another; sizes are those of this value."""
+    if node is start or (node.op != "get_attr" and _is_size_of(node, x) is not None):
+        return x if node is start else _is_size_of(node, x)
+    if node.op not in ("call_function", "call_method"):
+        raise InputError(f"{node.target} is neither a function nor a size")
+    args, kwargs = fx.node.map_arg((node.args, node.kwargs), lambda n: _evaluate(n, start, x))
+    if node.op == "call_method":
+        return getattr(args[0], node.target)(*args[1:], **kwargs)
+    return node.target(*args, **kwargs)
+
+
+def _is_size_of(node: fx.Node, x: torch.Tensor) -> Any:
+    if node.op == "call_method" and node.target in ("size", "dim"):
+        return getattr(x, node.target)(*node.args[1:])
+    return x.shape if node.op == "call_function" and node.target is getattr and _is_size(node) else None
+
+
+def _pool_of(node: fx.Node) -> nn.Module | None:
+    """The module of a function that averages over windows, or drops."""
+    import torch.nn.functional as F
+
+    made = {F.avg_pool1d: nn.AvgPool1d, F.avg_pool2d: nn.AvgPool2d, F.avg_pool3d: nn.AvgPool3d}
+    if node.op == "call_function" and node.target in made:
+        return made[node.target](*node.args[1:], **node.kwargs)
+    if node.op == "call_function" and node.target is F.dropout:
+        return nn.Dropout(node.kwargs.get("p", 0.5)).train(node.kwargs.get("training", True))
+    return None
+
+
+def _label(node: fx.Node) -> str:
+    return getattr(node.target, "__name__", str(node.target))
+
+
+def _name(node: fx.Node) -> str:
+    """What a message calls a node: a module's path, or the name that tracing gave."""
+    return str(node.target) if node.op == "call_module" else node.name
