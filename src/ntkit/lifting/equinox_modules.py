@@ -87,7 +87,9 @@ def _conv(survey: Survey, module: Any, path: str) -> Layer:
     elif module.padding_mode == "ZEROS":
         padding = name_of(module.padding, module.kernel_size, module.stride)
     else:
-        raise InputError(f"padding {module.padding} by {module.padding_mode} is none of ntkit's; give numbers")
+        raise InputError(
+            f"padding {module.padding} by {module.padding_mode} is none of ntkit's; give numbers"
+        )
     return conv(survey, weights, **window, padding=padding)
 
 

@@ -99,7 +99,9 @@ def _layer_norm(module: Any) -> Layer:
     # Whether the arrays are there: a linen module has the flags alone, a module of nnx has both.
     check_constant(module.use_scale or None, module.use_bias or None, "use_scale=False, use_bias=False")
     if module.reduction_axes != -1 or module.axis_name is not None:
-        raise InputError(f"a LayerNorm over the axes {module.reduction_axes}; only −1, the channels, is lifted")
+        raise InputError(
+            f"a LayerNorm over the axes {module.reduction_axes}; only −1, the channels, is lifted"
+        )
     return LayerNorm()
 
 
@@ -116,5 +118,7 @@ def _avg_pool(
     stride = each(strides, len(size))
     name = _padding(padding, size, stride)
     if name != "VALID" and not count_include_pad:
-        raise InputError("an average that leaves out what was padded (count_include_pad=False) is none of ntkit's")
+        raise InputError(
+            "an average that leaves out what was padded (count_include_pad=False) is none of ntkit's"
+        )
     return AvgPool(size, stride, name)

@@ -33,7 +33,9 @@ _EXTENTS = (4, 5, 2)
 _FEW, _CHANNELS = 3, 7
 
 
-def recognised(fn: Callable, dimensions: int | None, *, batched: bool = True, channels_last: bool = True) -> Layer:
+def recognised(
+    fn: Callable, dimensions: int | None, *, batched: bool = True, channels_last: bool = True
+) -> Layer:
     """The layer of a function without weights.
 
     Args:
@@ -90,12 +92,25 @@ def _on_positions(fn: Callable, dimensions: int, batched: bool, channels_last: b
 
 def _candidates(fn: Callable, x: np.ndarray) -> Iterator[Layer]:
     """Layers that leave the shape as it is; their parameters from the function's value far to the left."""
-    yield from (Identity(), Relu(), Gelu(), Tanh(), Sigmoid(), Silu(), Softplus(), Erf(), Abs(), Sin(), Cos(), Exp())
+    yield from (
+        Identity(),
+        Relu(),
+        Gelu(),
+        Tanh(),
+        Sigmoid(),
+        Silu(),
+        Softplus(),
+        Erf(),
+        Abs(),
+        Sin(),
+        Cos(),
+        Exp(),
+    )
     with jax.enable_x64(True):
         left = np.asarray(fn(np.full_like(x, -100.0)), dtype=np.float64).flat[0]
     if np.isfinite(left):
         rounded = float(f"{-left:.6g}")
-        yield from (LeakyRelu(slope=-rounded / 100), Elu(alpha=rounded))
+        yield from (LeakyRelu(slope=rounded / 100), Elu(alpha=rounded))
     yield Elementwise(_TANH_GELU)
 
 

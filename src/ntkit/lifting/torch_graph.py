@@ -56,6 +56,7 @@ class Graph:
             if node in used:
                 self.above[node] = self._dominators(node)
                 self._check_ties(node)
+                self._check_place(node, nodes)
 
     def between(self, start: fx.Node, end: fx.Node, dimensions: int | None) -> Layer:
         """What happens from one node, not included, to another that it dominates."""
@@ -75,7 +76,8 @@ class Graph:
         if node.target in _ADDITIONS and len(branches) == 2 and len(node.args) == 2 and not node.kwargs:
             between = [self._upstream(branch, start) for branch in branches]
             if between[0] & between[1]:
-                self.survey.findings.append((_name(node), "branches that share layers are not independent of one another"))
+                reason = "branches that share layers are not independent of one another"
+                self.survey.findings.append((_name(node), reason))
                 return Identity()
             terms = [self.between(start, branch, dimensions) for branch in branches]
             bodies = [t for t in terms if not isinstance(t, Identity)]
@@ -124,6 +126,37 @@ class Graph:
                 if first != node.name:
                     reason = "tied weights: it shares one with another layer, and layers have their own each"
                     self.survey.findings.append((_name(node), reason))
+
+    def _check_place(self, node: fx.Node, nodes: list[fx.Node]) -> None:
+        """Report a function that overwrites what is read again later."""
+        if not self._is_in_place(node):
+            return
+        overwritten: fx.Node | None = operands(node)[0]
+        while overwritten is not None:
+            later = [user for user in overwritten.users if nodes.index(user) > nodes.index(node)]
+            if later:
+                self.survey.findings.append(
+                    (_name(node), f"it overwrites what {_name(later[0])} reads later; do not work in place")
+                )
+                return
+            overwritten = operands(overwritten)[0] if self._is_view(overwritten) else None
+
+    def _is_in_place(self, node: fx.Node) -> bool:
+        if node.op == "call_module":
+            return bool(getattr(self.modules[node.target], "inplace", False))
+        flagged = node.kwargs.get("inplace", False) or any(arg is True for arg in node.args)
+        return node.op.startswith("call_") and (
+            flagged or node.target is operator.iadd or _label(node).endswith("_")
+        )
+
+    def _is_view(self, node: fx.Node) -> bool:
+        """Whether a node may be its operand's memory under another name."""
+        if not operands(node):
+            return False
+        if node.op == "call_module":
+            module = self.modules[node.target]
+            return isinstance(module, (nn.Identity, nn.Flatten, nn.Dropout)) or self._is_in_place(node)
+        return _label(node) in ("view", "reshape", "flatten", "dropout") or self._is_in_place(node)
 
 
 def operands(node: fx.Node) -> list[fx.Node]:

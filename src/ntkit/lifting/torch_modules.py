@@ -113,7 +113,9 @@ def _adaptive(module: Any) -> Layer:
 
 def _flatten(module: Any) -> Layer:
     if (module.start_dim, module.end_dim) != (1, -1):
-        raise InputError(f"Flatten({module.start_dim}, {module.end_dim}) is not Flatten(1, −1), all but the batch")
+        raise InputError(
+            f"Flatten({module.start_dim}, {module.end_dim}) is not Flatten(1, −1), all but the batch"
+        )
     return Flatten()
 
 
