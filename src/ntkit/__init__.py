@@ -1,7 +1,7 @@
 """ntkit: the toolkit of the neural tangent kernel."""
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 from ntkit import activations, engines, errors, kernels, layers, zoo
 from ntkit.activations import *  # noqa: F403
@@ -15,17 +15,19 @@ from ntkit.spec import from_spec, to_spec
 __version__ = "0.1.0"
 
 # Imported when first asked for: `nk.predict` takes SciPy along, which a kernel does not need.
-_ON_DEMAND = ("analysis", "features", "finite", "gram", "predict", "solve", "testing")
+_ON_DEMAND = ("analysis", "features", "finite", "gram", "lifting", "predict", "solve", "testing")
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
+    if name == "lift":
+        return importlib.import_module("ntkit.lifting").lift
     if name in _ON_DEMAND:
         return importlib.import_module(f"ntkit.{name}")
     raise AttributeError(f"module 'ntkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})
+    return sorted({*globals(), *_ON_DEMAND, "lift"})
 
 
 __all__ = [

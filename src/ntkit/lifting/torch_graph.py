@@ -72,18 +72,26 @@ class Graph:
 
     def _step(self, node: fx.Node, start: fx.Node, dimensions: int | None) -> Layer:
         """The layer from a node's nearest dominator to the node."""
-        branches = operands(node)
-        if node.target in _ADDITIONS and len(branches) == 2 and len(node.args) == 2 and not node.kwargs:
-            between = [self._upstream(branch, start) for branch in branches]
-            if between[0] & between[1]:
-                reason = "branches that share layers are not independent of one another"
-                self.survey.findings.append((_name(node), reason))
-                return Identity()
-            terms = [self.between(start, branch, dimensions) for branch in branches]
-            bodies = [t for t in terms if not isinstance(t, Identity)]
-            return Residual(bodies[0]) if len(bodies) == 1 else Sum(tuple(terms))
+        if _is_addition(node):
+            return self._addition(node, start, dimensions)
         wide = dimensions_of(self.modules[node.target]) if node.op == "call_module" else None
         return self.survey.attempt(_name(node), lambda: self._single(node, start, dimensions), wide)
+
+    def _addition(self, node: fx.Node, start: fx.Node, dimensions: int | None) -> Layer:
+        branches = operands(node)
+        own = [_name(branch) for branch in branches if self.above[branch][0] is not self.source]
+        between = [self._upstream(branch, start) for branch in branches]
+        if own or between[0] & between[1]:
+            reason = (
+                f"it adds {own[0]}, a tensor of the model's own"
+                if own
+                else "branches that share layers are not independent of one another"
+            )
+            self.survey.findings.append((_name(node), reason))
+            return Identity()
+        terms = [self.between(start, branch, dimensions) for branch in branches]
+        bodies = [term for term in terms if not isinstance(term, Identity)]
+        return Residual(bodies[0]) if len(bodies) == 1 else Sum(tuple(terms))
 
     def _single(self, node: fx.Node, start: fx.Node, dimensions: int | None) -> Layer:
         if node.op == "call_module" and operands(node) == [start]:
@@ -144,10 +152,9 @@ class Graph:
     def _is_in_place(self, node: fx.Node) -> bool:
         if node.op == "call_module":
             return bool(getattr(self.modules[node.target], "inplace", False))
-        flagged = node.kwargs.get("inplace", False) or any(arg is True for arg in node.args)
-        return node.op.startswith("call_") and (
-            flagged or node.target is operator.iadd or _label(node).endswith("_")
-        )
+        named = _label(node).endswith("_") and not _label(node).endswith("__")
+        flagged = named or bool(node.kwargs.get("inplace", False)) or node.target is operator.iadd
+        return node.op.startswith("call_") and flagged
 
     def _is_view(self, node: fx.Node) -> bool:
         """Whether a node may be its operand's memory under another name."""
@@ -162,6 +169,12 @@ class Graph:
 def operands(node: fx.Node) -> list[fx.Node]:
     """The tensors that a node takes."""
     return [n for n in node.all_input_nodes if not _is_size(n)]
+
+
+def _is_addition(node: fx.Node) -> bool:
+    """Whether a node is the sum of two tensors, and nothing else."""
+    calls = node.op != "call_module" and node.target in _ADDITIONS
+    return calls and len(operands(node)) == 2 and len(node.args) == 2 and not node.kwargs
 
 
 def _is_size(node: fx.Node) -> bool:
