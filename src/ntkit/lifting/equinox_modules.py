@@ -13,7 +13,7 @@ from ntkit.layers import AvgPool, Dropout, GlobalAvgPool, Identity, LayerNorm
 from ntkit.lifting.functions import recognised
 from ntkit.lifting.layout import name_of, padding_of
 from ntkit.lifting.survey import Survey, chain, dimensions_after, unknown
-from ntkit.lifting.weights import Weights, check_constant, conv, dense, uniform
+from ntkit.lifting.weights import Weights, check_untrained, conv, dense, uniform
 
 
 def lift_equinox(survey: Survey, module: Any, path: str = "", dimensions: int | None = None) -> Layer:
@@ -110,7 +110,7 @@ def _adaptive(module: Any) -> Layer:
 
 
 def _layer_norm(module: Any) -> Layer:
-    check_constant(module.weight, module.bias, "use_weight=False, use_bias=False")
+    check_untrained(module.use_weight or module.use_bias, "use_weight=False, use_bias=False")
     return LayerNorm("channels" if len(module.shape) == 1 else "channels_and_space")
 
 

@@ -12,7 +12,7 @@ from ntkit.layers import AvgPool, Dropout, Identity, LayerNorm
 from ntkit.lifting.functions import recognised
 from ntkit.lifting.layout import each, name_of, padding_of
 from ntkit.lifting.survey import Survey, chain, dimensions_after, unknown
-from ntkit.lifting.weights import LECUN_NORMAL, Weights, check_constant, conv, dense
+from ntkit.lifting.weights import LECUN_NORMAL, Weights, check_untrained, conv, dense
 
 
 def lift_flax(survey: Survey, module: Any, path: str = "", dimensions: int | None = None) -> Layer:
@@ -79,7 +79,7 @@ def _sequence(padding: Any, length: int) -> Any:
 
 def _weights(survey: Survey, module: Any, path: str) -> Weights:
     """What a module says of its weights; a linen module holds some only if it is bound to variables."""
-    if isinstance(module, nnx.Module):
+    if not isinstance(module, linen.Module):
         survey.use([module.kernel], path)
         bias = module.bias[...] if module.use_bias else None
         return Weights(module.out_features, LECUN_NORMAL, module.kernel[...], bias, module.use_bias)
@@ -96,8 +96,7 @@ def _weights(survey: Survey, module: Any, path: str) -> Weights:
 
 
 def _layer_norm(module: Any) -> Layer:
-    # Whether the arrays are there: a linen module has the flags alone, a module of nnx has both.
-    check_constant(module.use_scale or None, module.use_bias or None, "use_scale=False, use_bias=False")
+    check_untrained(module.use_scale or module.use_bias, "use_scale=False, use_bias=False")
     if module.reduction_axes != -1 or module.axis_name is not None:
         raise InputError(
             f"a LayerNorm over the axes {module.reduction_axes}; only −1, the channels, is lifted"

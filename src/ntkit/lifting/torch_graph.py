@@ -186,7 +186,7 @@ def _is_size(node: fx.Node) -> bool:
     return of_shape or (bool(node.all_input_nodes) and all(map(_is_size, node.all_input_nodes)))
 
 
-def _evaluate(node: fx.Node, start: fx.Node, x: torch.Tensor) -> Any:
+def _evaluate(node: Any, start: fx.Node, x: torch.Tensor) -> Any:
     """The value of a node for a given value of another; sizes are those of this value."""
     if node is start or (node.op != "get_attr" and _is_size_of(node, x) is not None):
         return x if node is start else _is_size_of(node, x)
@@ -198,13 +198,13 @@ def _evaluate(node: fx.Node, start: fx.Node, x: torch.Tensor) -> Any:
     return node.target(*args, **kwargs)
 
 
-def _is_size_of(node: fx.Node, x: torch.Tensor) -> Any:
+def _is_size_of(node: Any, x: torch.Tensor) -> Any:
     if node.op == "call_method" and node.target in ("size", "dim"):
         return getattr(x, node.target)(*node.args[1:])
     return x.shape if node.op == "call_function" and node.target is getattr and _is_size(node) else None
 
 
-def _pool_of(node: fx.Node) -> nn.Module | None:
+def _pool_of(node: Any) -> nn.Module | None:
     """The module of a function that averages over windows, or drops."""
     import torch.nn.functional as F
 

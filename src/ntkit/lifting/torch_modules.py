@@ -12,7 +12,7 @@ from ntkit.layers import AvgPool, Dropout, Flatten, GlobalAvgPool, Identity, Lay
 from ntkit.lifting.functions import recognised
 from ntkit.lifting.layout import each, name_of, padding_of
 from ntkit.lifting.survey import Survey, unknown
-from ntkit.lifting.weights import Weights, check_constant, conv, dense, uniform
+from ntkit.lifting.weights import Weights, check_untrained, conv, dense, uniform
 
 ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.GELU, nn.Tanh, nn.Sigmoid, nn.ELU, nn.SiLU, nn.Softplus, nn.CELU)
 
@@ -63,8 +63,9 @@ def as_numpy(fn: Callable) -> Callable:
 def _weights(width: int, module: Any) -> Weights:
     kernel, bias = module.weight, module.bias
     arrays = [None if p is None else p.detach().cpu().double().numpy() for p in (kernel, bias)]
-    trained = [float(p is not None and p.requires_grad) for p in (kernel, bias)]
-    return Weights(width, uniform(kernel.numel() // width), *arrays, bias is not None, *trained)
+    rates = [float(p is not None and p.requires_grad) for p in (kernel, bias)]
+    default = uniform(kernel.numel() // width)
+    return Weights(width, default, arrays[0], arrays[1], bias is not None, rates[0], rates[1])
 
 
 def _linear(survey: Survey, module: Any, dimensions: int | None) -> Layer:
@@ -125,7 +126,7 @@ def _layer_norm(module: Any, dimensions: int | None) -> Layer:
         for p, value in ((module.weight, 1), (module.bias, 0))
     ]
     remedy = "elementwise_affine=False, or requires_grad_(False) while they are 1 and 0"
-    check_constant(*(None if f else True for f in frozen), remedy)
+    check_untrained(not all(frozen), remedy)
     size = len(module.normalized_shape)
     if size != 1 + (dimensions or 0):
         raise InputError(

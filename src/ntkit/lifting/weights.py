@@ -53,7 +53,7 @@ def conv(survey: Survey, weights: Weights, **window: Any) -> Layer:
     return kind(weights.width, **window, **_scales(survey, weights))
 
 
-def _scales(survey: Survey, weights: Weights) -> dict[str, float]:
+def _scales(survey: Survey, weights: Weights) -> dict[str, Any]:
     w_std, b_std = weights.default if survey.init == "default" else _measured(weights)
     return {
         "w_std": w_std,
@@ -73,7 +73,7 @@ def _measured(weights: Weights) -> tuple[float, float]:
     return float((fan_in * np.mean(kernel**2)) ** 0.5), float(np.mean(bias**2) ** 0.5)
 
 
-def check_constant(gain: Any, shift: Any, remedy: str) -> None:
-    """Raise `InputError` where a normalisation has a gain or a shift of its own, unless they are frozen at 1 and 0."""
-    if gain is not None or shift is not None:
+def check_untrained(trained: bool, remedy: str) -> None:
+    """Raise `InputError` where a normalisation has a gain or a bias of its own that is trained."""
+    if trained:
         raise InputError(f"a trained gain or bias of its own adds to the tangent kernel; {remedy}")
