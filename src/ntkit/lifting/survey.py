@@ -27,13 +27,14 @@ class Survey:
         parametrisation: "standard" or "ntk".
         init: "default" or "measured".
         findings: (path, reason) of what cannot be lifted.
-        users: The path of the first module that uses a weight, by the weight's id.
+        users: The path of the first module that uses a weight, by the weight's id, with the weight: an id is its own only
+            as long as it lives.
     """
 
     parametrisation: str
     init: str
     findings: list[tuple[str, str]] = dataclasses.field(default_factory=list)
-    users: dict[int, str] = dataclasses.field(default_factory=dict)
+    users: dict[int, tuple[Any, str]] = dataclasses.field(default_factory=dict)
 
     def attempt(self, path: str, build: Callable[[], Layer], dimensions: int | None = None) -> Layer:
         """The layer built, or a finding and a stand-in with as many dimensions of positions."""
@@ -44,9 +45,9 @@ class Survey:
             return Identity() if dimensions is None else Conv(1, (1,) * dimensions)
 
     def use(self, weights: Iterable[Any], path: str) -> None:
-        """Raise `InputError` where a weight has been used before."""
+        """Raise `InputError` where a weight has been used before, elsewhere."""
         for weight in weights:
-            first = self.users.setdefault(id(weight), path)
+            _, first = self.users.setdefault(id(weight), (weight, path))
             if first != path:
                 raise InputError(f"tied weights: it shares one with {first}, and layers have their own each")
 

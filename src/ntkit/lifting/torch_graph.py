@@ -129,11 +129,13 @@ class Graph:
     def _check_ties(self, node: fx.Node) -> None:
         """Report a module that is called twice, or shares its weights with another."""
         if node.op == "call_module":
-            for weight in self.modules[node.target].parameters():
-                first = self.survey.users.setdefault(id(weight), node.name)
-                if first != node.name:
-                    reason = "tied weights: it shares one with another layer, and layers have their own each"
-                    self.survey.findings.append((_name(node), reason))
+            parameters = list(self.modules[node.target].parameters())
+
+            def check() -> Layer:  # by the node's name: each call of a module has its own
+                self.survey.use(parameters, node.name)
+                return Identity()
+
+            self.survey.attempt(_name(node), check)
 
     def _check_place(self, node: fx.Node, nodes: list[fx.Node]) -> None:
         """Report a function that overwrites what is read again later."""
