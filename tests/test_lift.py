@@ -364,7 +364,7 @@ REPORTS = [
         linen.Sequential([LINEAR, linen.relu, LINEAR]),
         r"layers\[2\]: tied weights: it shares one with layers\[0\]",
     ),
-    (tied(), "2: tied weights"),
+    (tied(), r"2: tied weights: it shares one with 0 \(the call _0\)"),
     (Calls(lambda m, x: m.a(torch.relu(m.a(x))), **LINEARS), "a: tied weights"),
     (hooked(), "Linear has hooks, which may change what it computes"),
     (conv(3, stride=2, padding=1), r"0: padding \(\(1, 1\), \(1, 1\)\) .* is neither SAME nor VALID"),

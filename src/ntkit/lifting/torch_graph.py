@@ -132,7 +132,7 @@ class Graph:
             parameters = list(self.modules[node.target].parameters())
 
             def check() -> Layer:  # by the node's name: each call of a module has its own
-                self.survey.use(parameters, node.name)
+                self.survey.use(parameters, f"{node.target} (the call {node.name})")
                 return Identity()
 
             self.survey.attempt(_name(node), check)
