@@ -145,7 +145,7 @@ def test_kernels_of_jax_modules_approach_those_of_the_lifted_network(make, pair,
     ("make", "x", "width", "count"),
     [
         (torch_mlp, ROWS, 256, 24),
-        (torch_net, IMAGES, 48, 16),
+        pytest.param(torch_net, IMAGES, 48, 16, marks=pytest.mark.slow),
         pytest.param(ResNet, IMAGES, 128, 60, marks=pytest.mark.slow),
     ],
 )
