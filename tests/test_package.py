@@ -18,6 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {
     "dask",
     "diffrax",
+    "flax",
     "jinja2",
     "lineax",
     "matfree",
@@ -31,18 +32,8 @@ HEAVY = {
 HEAVY |= {"rich", "sklearn", "torch", "typer", "zarr"}
 
 # From the ground up: a file or folder may import what stands before it, or its own kind.
-KERNELS = ["errors", "moments", "layer", "activations", "layers", "spec", "zoo"]
-KERNELS += [
-    "arrays",
-    "pair",
-    "sampling",
-    "tape",
-    "engines",
-    "kernels",
-    "kernel_fn",
-    "averaging",
-    "preprocessing",
-]
+KERNELS = ["errors", "moments", "layer", "activations", "layers", "spec", "zoo", "lifting", "arrays", "pair"]
+KERNELS += ["sampling", "tape", "engines", "kernels", "kernel_fn", "averaging", "preprocessing"]
 ON_KERNELS = ["gram", "solve", "finite", "predict", "features", "analysis", "estimators"]
 FLOORS = [*KERNELS, *ON_KERNELS, "datasets", "plot", "study", "cli"]
 

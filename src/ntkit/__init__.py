@@ -1,7 +1,7 @@
 """ntkit: the toolkit of the neural tangent kernel."""
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 from ntkit import activations, engines, errors, kernels, layers, zoo
 from ntkit.activations import *  # noqa: F403
@@ -22,6 +22,7 @@ _ON_DEMAND = (
     "features",
     "finite",
     "gram",
+    "lifting",
     "predict",
     "preprocessing",
     "solve",
@@ -29,14 +30,16 @@ _ON_DEMAND = (
 )
 
 
-def __getattr__(name: str) -> ModuleType:
+def __getattr__(name: str) -> Any:
+    if name == "lift":
+        return importlib.import_module("ntkit.lifting").lift
     if name in _ON_DEMAND:
         return importlib.import_module(f"ntkit.{name}")
     raise AttributeError(f"module 'ntkit' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *_ON_DEMAND})
+    return sorted({*globals(), *_ON_DEMAND, "lift"})
 
 
 __all__ = [
