@@ -101,6 +101,14 @@ VARIANTS = [
     Row(nk.ImageResize((4,), "cubic"), LINE),
 ]
 
+# Layers without a closed form keep the laws of finite networks alone; tests/test_monte_carlo_layers.py has theirs.
+SAMPLED = [
+    Row(nk.BatchNorm(epsilon=0.01), IMAGE),
+    Row(nk.BatchNorm(), VECTOR),
+    Row(nk.MaxPool(2), (4, 4, 2)),
+    Row(nk.MaxPool((2, 3), stride=1, padding="SAME"), IMAGE),
+]
+
 # Exported by ntkit.activations since moments by quadrature are.
 NUMERICAL = {
     "Tanh": lambda: Row(nk.Tanh(), VECTOR),

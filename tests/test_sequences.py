@@ -228,6 +228,11 @@ def test_random_covariances_are_refused(layer):
         nk.kernel(nk.Dropout(0.3) >> layer >> nk.GlobalAvgPool(), np.ones((2, 3, 2)))
 
 
+def test_batch_norm_needs_one_size():
+    with pytest.raises(InputError, match="BatchNorm needs examples of one size"):
+        nk.kernel(nk.Dense(8) >> nk.BatchNorm() >> HEAD, nk.Sequences(sequences()), engine="monte_carlo")
+
+
 def test_batches_of_one_kind():
     x = nk.Sequences(sequences())
     with pytest.raises(InputError, match="batches of one kind"):

@@ -5,7 +5,7 @@ import math
 import jax
 import numpy as np
 
-from ntkit.kernels import KernelPair
+from ntkit.pair import KernelPair
 from ntkit.sampling import SampledKernel, sample
 from ntkit.testing.subject import Subject
 from ntkit.testing.widths import count_weights

@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from ntkit.batches import Padded
-from ntkit.kernels import KernelPair, diagonal, moments_by_layer
+from ntkit.kernels import diagonal, moments_by_layer
 from ntkit.layer import Layer, run
 from ntkit.layers import Flatten
+from ntkit.pair import KernelPair
 from ntkit.spec import from_spec, to_spec
 from ntkit.testing.subject import Subject
 

@@ -10,9 +10,10 @@ import numpy as np
 from ntkit.activations import Erf
 from ntkit.arrays import traced
 from ntkit.batches import Graphs, Padded
-from ntkit.kernels import KernelPair, kernel
+from ntkit.kernels import kernel
 from ntkit.layer import Layer, Serial, Shape
 from ntkit.layers import Conv, Dense, GlobalAvgPool
+from ntkit.pair import KernelPair
 from ntkit.testing.widths import widened
 
 _FEATURES = 3  # channels of the data
