@@ -97,6 +97,10 @@ def sampled(
     count = check_whole("sample: count", count, 2)
     units = None if units is None else check_whole("sample: units", units, 1)
     rows, dtype = _batches(x1, x2, dtype)
+    if couples_examples(net) and isinstance(rows[0], Padded):
+        raise InputError(
+            "sample: BatchNorm needs examples of one size, and graphs and sequences differ; leave it out"
+        )
     with jax.enable_x64(dtype == np.float64):
         batches = tuple(jax.tree.map(jnp.asarray, r) for r in rows)
         trained, outputs = _trained(net, key, batches)
@@ -198,10 +202,6 @@ def _trained(net: Any, key: PRNGKeyArray, batches: tuple) -> tuple[_Trained, jax
     size = sum(math.prod(p.shape) * p.dtype.itemsize for p, keep in zip(params, leaves, strict=True) if keep)
     passing = 0
     if couples_examples(net):
-        if isinstance(batches[0], Padded):
-            raise InputError(
-                "sample: BatchNorm needs examples of one size, and graphs and sequences differ; leave it out"
-            )
         passing = sum(map(len, batches)) * values_of(net, shape) * batches[0].dtype.itemsize
     return _Trained(leaves, size, passing), outputs
 
