@@ -9,7 +9,16 @@ from jaxtyping import Array, PRNGKeyArray
 from ntkit.layer import Hyperparameter, Layer, Params, Shape, hyperparameter, whole
 from ntkit.layers.dense import check_weights, weight_rates
 from ntkit.layers.shapes import channels_of
-from ntkit.layers.window import Extents, as_extents, check_window, output_shape, pad_batch, windows_over
+from ntkit.layers.window import (
+    Extents,
+    Padding,
+    as_extents,
+    as_padding,
+    check_window,
+    output_shape,
+    pad_batch,
+    windows_over,
+)
 from ntkit.moments import Moments, Need, Window
 
 
@@ -22,7 +31,8 @@ class Conv(Layer):
         width: Number of output channels, ≥ 1.
         kernel_size: Extent of the kernel, one number for all dimensions or one each.
         stride: Step between outputs, likewise.
-        padding: "SAME" (zeros outside), "VALID" (windows inside), or "CIRCULAR" (round the grid).
+        padding: "SAME" (zeros outside), "VALID" (windows inside), "CIRCULAR" (round the grid), or how many zeros stand
+            below and above, one pair for each dimension, such as ((1, 2), (0, 1)).
         dilation: Step between the taps of a kernel, likewise.
         w_std: Standard deviation of the weights, ≥ 0.
         b_std: Standard deviation of the biases, ≥ 0.
@@ -47,7 +57,7 @@ class Conv(Layer):
     width: int = eqx.field(static=True, converter=whole)
     kernel_size: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
-    padding: str = eqx.field(static=True, default="SAME")
+    padding: Padding = eqx.field(static=True, converter=as_padding, default="SAME")
     dilation: Extents = eqx.field(static=True, converter=as_extents, default=1)
     w_std: Hyperparameter = hyperparameter(1.0)
     b_std: Hyperparameter = hyperparameter(0.0)
@@ -104,7 +114,7 @@ class StandardConv(Layer):
     width: int = eqx.field(static=True, converter=whole)
     kernel_size: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
-    padding: str = eqx.field(static=True, default="SAME")
+    padding: Padding = eqx.field(static=True, converter=as_padding, default="SAME")
     dilation: Extents = eqx.field(static=True, converter=as_extents, default=1)
     w_std: Hyperparameter = hyperparameter(1.0)
     b_std: Hyperparameter = hyperparameter(0.0)

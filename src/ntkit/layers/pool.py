@@ -9,7 +9,15 @@ from jaxtyping import Array, PRNGKeyArray
 from ntkit.errors import InputError
 from ntkit.layer import Layer, Params, Shape
 from ntkit.layers.shapes import channels_of, positions_of
-from ntkit.layers.window import Extents, as_extents, check_window, output_shape, windows_over
+from ntkit.layers.window import (
+    Extents,
+    Padding,
+    as_extents,
+    as_padding,
+    check_window,
+    output_shape,
+    windows_over,
+)
 from ntkit.moments import Moments, Need, Window
 from ntkit.moments.grid import window_sum
 from ntkit.moments.moments import check_positions
@@ -23,7 +31,8 @@ class AvgPool(Layer):
     Args:
         window: Extent of the window, one number for all dimensions or one each.
         stride: Step between windows; None for the window's extent.
-        padding: "VALID" (windows inside), "SAME" (zeros outside), or "CIRCULAR" (round the grid).
+        padding: "VALID" (windows inside), "SAME" (zeros outside), "CIRCULAR" (round the grid), or how many zeros stand
+            below and above, one pair for each dimension, such as ((1, 2), (0, 1)).
 
     Raises:
         InputError: A value is out of range, or a window is larger than the image.
@@ -41,7 +50,7 @@ class AvgPool(Layer):
 
     window: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=None)
-    padding: str = eqx.field(static=True, default="VALID")
+    padding: Padding = eqx.field(static=True, converter=as_padding, default="VALID")
 
     def __check_init__(self):
         """Check extents."""
@@ -76,7 +85,7 @@ class SumPool(Layer):
 
     window: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=None)
-    padding: str = eqx.field(static=True, default="VALID")
+    padding: Padding = eqx.field(static=True, converter=as_padding, default="VALID")
 
     def __check_init__(self):
         """Check extents."""
@@ -159,7 +168,7 @@ class GlobalSumPool(Layer):
 def _windows(layer: AvgPool | SumPool, positions: tuple[int, ...]) -> list[Window]:
     windows = windows_over(layer, layer.window, positions)
     for window, extent in zip(windows, positions, strict=True):
-        if window.size > extent:
+        if isinstance(layer.padding, str) and window.size > extent:
             raise InputError(
                 f"{type(layer).__name__}: the window {layer.window} is larger than the image, whose positions are "
                 f"{positions}; use a smaller window, or fewer pools"

@@ -17,11 +17,18 @@ from ntkit.errors import InputError
 
 
 class Window(NamedTuple):
-    """A sliding window along one dimension of the grid."""
+    """A sliding window along one dimension of the grid.
+
+    Attributes:
+        size: How many taps it has.
+        stride: Step between windows.
+        padding: "SAME", "VALID", "CIRCULAR", or how many zeros stand below and above.
+        dilation: Step between taps.
+    """
 
     size: int
     stride: int
-    padding: str
+    padding: str | tuple[int, int]
     dilation: int
 
     @property
@@ -29,23 +36,31 @@ class Window(NamedTuple):
         """How many positions the window spans."""
         return (self.size - 1) * self.dilation + 1
 
+    @property
+    def reads_zeros(self) -> bool:
+        """Whether it may read zeros that stand around the positions."""
+        return self.padding not in ("VALID", "CIRCULAR")
+
     def output(self, extent: int, who: str) -> int:
         """How many windows fit `extent` positions.
 
         Raises:
             InputError: None does.
         """
-        if self.padding != "VALID":
+        if self.padding in ("SAME", "CIRCULAR"):
             return -(-extent // self.stride)
-        if extent < self.reach:
+        low, high = self.pads(extent, who)
+        if extent + low + high < self.reach:
             raise InputError(
-                f"{who}: a window over {self.reach} positions does not fit into {extent}; "
+                f"{who}: a window over {self.reach} positions does not fit into {extent + low + high}; "
                 "use padding='SAME', a smaller window, or larger images"
             )
-        return (extent - self.reach) // self.stride + 1
+        return (extent + low + high - self.reach) // self.stride + 1
 
     def pads(self, extent: int, who: str) -> tuple[int, int]:
         """How many positions are added below and above."""
+        if not isinstance(self.padding, str):
+            return self.padding
         if self.padding == "VALID":
             return 0, 0
         total = max((self.output(extent, who) - 1) * self.stride + self.reach - extent, 0)
@@ -58,7 +73,7 @@ def axes_of(dimension: int, lead: int, paired: bool) -> tuple[int, ...]:
 
 
 def pad(array: Array, axes: tuple[int, ...], window: Window, who: str) -> Array:
-    """Extend the given axes as a window asks, with zeros (SAME) or round the grid (CIRCULAR)."""
+    """Extend the given axes as a window asks, with zeros or round the grid (CIRCULAR)."""
     low, high = window.pads(array.shape[axes[0]], who)
     if low == high == 0:
         return array

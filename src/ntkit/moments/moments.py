@@ -180,7 +180,7 @@ class Moments(eqx.Module):
                 return grid.pad_positions(array, windows, block.lead, block.paired, who)
 
             gap = padded(block.gap)
-            if rows is not None and columns is not None and block.paired and windows[0].padding == "SAME":
+            if rows is not None and columns is not None and block.paired and windows[0].reads_zeros:
                 gap = gap + _gap_to_zeros(rows.variances(), columns.variances(), windows, block.lead, who)
             ntk = None if block.ntk is None else mean(padded(block.ntk))
             return block.replace(mean(padded(block.cov)), _stop(mean(gap)), ntk)
