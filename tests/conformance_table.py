@@ -77,7 +77,9 @@ TABLE = [
 VARIANTS = [
     Row(nk.Conv(2, 3, padding="CIRCULAR", dilation=2, w_std=1.3), LINE),
     Row(nk.Conv(2, (1, 2, 3), stride=(1, 1, 2), w_std=1.3, b_std=0.3), (1, 2, 3, 2)),
+    Row(nk.Conv(2, 3, stride=2, padding=((2, 0),), w_std=1.3, b_std=0.3), LINE),
     Row(nk.AvgPool((2, 3), stride=1, padding="SAME"), IMAGE),
+    Row(nk.AvgPool(2, stride=1, padding=((1, 0),)), LINE),
     Row(nk.SumPool(2, stride=1), IMAGE),
     Row(nk.Dropout(0.3), LINE),
     Row(nk.Relu(), LINE),
