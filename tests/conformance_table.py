@@ -29,6 +29,7 @@ TABLE = [
     Row(nk.Conv(2, 3, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
     Row(nk.Conv(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
     Row(nk.StandardConv(2, 3, stride=2, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE, slow=True),
+    Row(nk.ConvLocal(2, 3, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
     # positions
     Row(nk.AvgPool(2), (4, 4, 2)),
     Row(nk.SumPool(3, stride=2, padding="CIRCULAR"), LINE, slow=True),
@@ -48,6 +49,8 @@ TABLE = [
     # others
     Row(nk.LayerNorm(), VECTOR),
     Row(nk.LayerNorm("channels_and_space"), LINE),
+    Row(nk.RMSNorm(), VECTOR),
+    Row(nk.RMSNorm("channels_and_space"), LINE, slow=True),
     Row(nk.Dropout(0.3), VECTOR),
     # activations
     Row(nk.Relu(), VECTOR),
@@ -89,6 +92,9 @@ VARIANTS = [
     Row(nk.Monomial(3), VECTOR),
     Row(nk.RectifiedMonomial(1), VECTOR),
     Row(nk.LayerNorm("channels_and_space"), VECTOR),
+    Row(nk.Relu() >> nk.RMSNorm(), VECTOR),
+    Row(nk.ConvLocal(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
+    Row(nk.ConvLocal(2, 3, w_std=1.2, b_std=0.3) >> nk.Relu() >> nk.ConvLocal(2, 2) >> nk.AvgPool(2), LINE),
     Row(nk.ImageResize((4,), "cubic"), LINE),
 ]
 

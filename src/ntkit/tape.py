@@ -195,6 +195,10 @@ class Tape:
         """Refuse."""
         raise NotOnTape("a normalisation such as LayerNorm")
 
+    def unshared(self) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("weights that are not shared over positions, as by ConvLocal")
+
     def select(self, *_: Any) -> "Tape":
         """Refuse."""
         raise NotOnTape("chosen positions, as by Index")

@@ -4,7 +4,8 @@ from ntkit.layers.branch import Concat, Identity, Product, Residual, Sum
 from ntkit.layers.conv import Conv, StandardConv
 from ntkit.layers.dense import Dense, StandardDense
 from ntkit.layers.dropout import Dropout
-from ntkit.layers.norm import LayerNorm
+from ntkit.layers.local import ConvLocal
+from ntkit.layers.norm import LayerNorm, RMSNorm
 from ntkit.layers.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntkit.layers.positions import Flatten, ImageResize, Index
 from ntkit.layers.repeat import Repeat
@@ -13,6 +14,7 @@ __all__ = [
     "AvgPool",
     "Concat",
     "Conv",
+    "ConvLocal",
     "Dense",
     "Dropout",
     "Flatten",
@@ -23,6 +25,7 @@ __all__ = [
     "Index",
     "LayerNorm",
     "Product",
+    "RMSNorm",
     "Repeat",
     "Residual",
     "StandardConv",

@@ -1,4 +1,6 @@
-"""`LayerNorm`, normalisation of each example by its own mean and variance."""
+"""`LayerNorm` and `RMSNorm`, normalisation of each example by its own mean and variance, or by its mean square."""
+
+from collections.abc import Callable
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -10,6 +12,7 @@ from ntkit.layers.shapes import channels_of
 from ntkit.moments import Moments, Need
 
 EPSILON = 1e-12
+OVER = ("channels", "channels_and_space")
 
 
 class LayerNorm(Layer):
@@ -37,33 +40,92 @@ class LayerNorm(Layer):
 
     def __check_init__(self):
         """Check the name."""
-        if self.over not in ("channels", "channels_and_space"):
-            raise InputError(
-                f"LayerNorm: over must be 'channels' or 'channels_and_space', found {self.over!r}"
-            )
+        _check_over(self)
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         channels_of(shape, "LayerNorm")
         return (), shape
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
-        axes = (x.ndim - 1,) if self.over == "channels" else tuple(range(1, x.ndim))
+        axes = _axes(self.over, x)
         centred = x - jnp.mean(x, axis=axes, keepdims=True)
         return centred / jnp.sqrt(jnp.mean(centred**2, axis=axes, keepdims=True) + EPSILON)
 
     def propagate(self, m: Moments) -> Moments:
         m.require_centred("LayerNorm")
-
-        def factor(variances: Array) -> Array:
-            if self.over == "channels_and_space" and variances.ndim > 1:
-                axes = tuple(range(1, variances.ndim))
-                variances = jnp.broadcast_to(jnp.mean(variances, axis=axes, keepdims=True), variances.shape)
-            return 1 / jnp.sqrt(variances + EPSILON)
-
-        return m.rescale(factor)
+        return m.rescale(_factor(self.over))
 
     def rates(self, params: Params) -> Params:
         return ()
 
     def needs(self, after: Need) -> Need:
         return after.with_variances()
+
+
+class RMSNorm(Layer):
+    """x/√(mean of x² + 1e-12), without weights of its own.
+
+    K and T are divided by √((q + ε)(q' + ε)), q the mean square over channels, or over positions as well. No mean is
+    subtracted, so it may follow a ReLU; of the data q is the mean over their channels, and nothing has to be wide.
+
+    Args:
+        over: "channels", at every position by itself, or "channels_and_space", over all of an example.
+
+    Raises:
+        InputError: `over` is something else.
+        NoClosedFormError: The mean square is random, since few random channels lie below (`Dropout` on the data).
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> float(nk.nngp(nk.RMSNorm() >> nk.Dense(1), 3 * np.eye(2))[0, 0].round(6))
+        1.0
+
+    References:
+        Zhang & Sennrich (2019), "Root Mean Square Layer Normalization", equation (4).
+    """
+
+    over: str = eqx.field(static=True, default="channels")
+
+    def __check_init__(self):
+        """Check the name."""
+        _check_over(self)
+
+    def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
+        channels_of(shape, "RMSNorm")
+        return (), shape
+
+    def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        return x / jnp.sqrt(jnp.mean(x**2, axis=_axes(self.over, x), keepdims=True) + EPSILON)
+
+    def propagate(self, m: Moments) -> Moments:
+        m.facts.require_concentrated("RMSNorm")
+        return m.rescale(_factor(self.over))
+
+    def rates(self, params: Params) -> Params:
+        return ()
+
+    def needs(self, after: Need) -> Need:
+        return after.with_variances()
+
+
+def _check_over(layer: LayerNorm | RMSNorm) -> None:
+    if layer.over not in OVER:
+        raise InputError(
+            f"{type(layer).__name__}: over must be 'channels' or 'channels_and_space', found {layer.over!r}"
+        )
+
+
+def _axes(over: str, x: Array) -> tuple[int, ...]:
+    return (x.ndim - 1,) if over == "channels" else tuple(range(1, x.ndim))
+
+
+def _factor(over: str) -> Callable[[Array], Array]:
+    """By what channels are multiplied, given their variances at every position, (n, *positions)."""
+
+    def factor(variances: Array) -> Array:
+        if over == "channels_and_space" and variances.ndim > 1:
+            axes = tuple(range(1, variances.ndim))
+            variances = jnp.broadcast_to(jnp.mean(variances, axis=axes, keepdims=True), variances.shape)
+        return 1 / jnp.sqrt(variances + EPSILON)
+
+    return factor

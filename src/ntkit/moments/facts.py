@@ -105,6 +105,15 @@ class Facts:
                 "kernel. Remedy: put a Dense or Conv before it, or normalise the data yourself"
             )
 
+    def require_concentrated(self, who: str) -> None:
+        """Refuse a normalisation by a mean over channels that is random itself."""
+        if not self.concentrated:
+            raise NoClosedFormError(
+                f"{who}: a finite number of random channels lies below (random masks on the data, or the data added to "
+                "weights), so that the mean over channels is random and second moments do not determine the kernel. "
+                f"Remedy: put {who} or a Dense between the data and that layer"
+            )
+
 
 def sum_of(branches: list[Facts], who: str) -> Facts:
     """Facts of a sum of branches, or a refusal where covariances between branches would be needed."""

@@ -4,8 +4,9 @@ Every array begins with `lead` axes for examples: two for pairs of examples, one
 axes (y, y', x, x') make a window sum a sum of slices along neighbouring axes, which XLA turns into contiguous passes.
 """
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -111,6 +112,22 @@ def slide(padded: Array, windows: list[Window], counts: tuple[int, ...], lead: i
     return padded
 
 
+def patches(values: Array, windows: Sequence[Window], shape: tuple[int, ...]) -> list[Array]:
+    """What each tap of windows reads of (n, *positions, k), (n, *shape, k) each."""
+    for d, window in enumerate(windows):
+        values = pad(values, (1 + d,), window, "Conv")
+    # Unless it is settled, XLA reads a padded array through bounds checks, once for every tap.
+    values = settled(values)
+
+    def tap(offsets: tuple[int, ...]) -> Array:
+        starts = [t * w.dilation for t, w in zip(offsets, windows, strict=True)]
+        ends = [s + (n - 1) * w.stride + 1 for s, n, w in zip(starts, shape, windows, strict=True)]
+        cut = [slice(*c) for c in zip(starts, ends, [w.stride for w in windows], strict=True)]
+        return values[:, *cut]
+
+    return [tap(offsets) for offsets in itertools.product(*(range(w.size) for w in windows))]
+
+
 def settled(array: Array) -> Array:
     """The same array, to be computed once: XLA shall not fold its arithmetic into everything that reads it.
 
@@ -136,6 +153,13 @@ def diagonal(array: Array, lead: int) -> Array:
     for d in range(dimensions):
         array = jnp.moveaxis(jnp.diagonal(array, axis1=lead + d, axis2=lead + d + 1), -1, lead + d)
     return array
+
+
+def on_diagonal(array: Array, lead: int) -> Array:
+    """Each position with itself → all pairs of positions, zeros at p ≠ p'."""
+    shape = array.shape[lead:]
+    spread = jnp.expand_dims(array, [lead + 2 * d + 1 for d in range(len(shape))])
+    return jnp.where(same_position(shape), spread, 0.0)
 
 
 def along(array: Array, side: int, lead: int, paired: bool, trailing: int = 0) -> Array:

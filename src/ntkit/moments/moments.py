@@ -187,6 +187,23 @@ class Moments(eqx.Module):
 
         return self._blocks(on, shape=shape)
 
+    def unshared(self) -> "Moments":
+        """Fresh weights were drawn anew for each position: outputs at p ≠ p' are independent."""
+
+        def on(block: Block, rows: Block | None, columns: Block | None) -> Block:
+            cut = block.diagonal()
+            if (self.wanted.cross if block.lead == 2 else self.wanted.own) != Extent.PAIRS:
+                return cut
+            pairs = cut.map(lambda a: grid.on_diagonal(a, block.lead))
+            gap = pairs.gap
+            if rows is not None and columns is not None:
+                both = rows.variances(), columns.variances()
+                apart = [grid.along(q, side, block.lead, True) for side, q in enumerate(both)]
+                gap = jnp.where(grid.same_position(self.shape), gap, apart[0] + apart[1])
+            return Block(pairs.cov, _stop(gap), pairs.ntk, block.lead, True)
+
+        return self._blocks(on)
+
     def mix(
         self, op: Callable[[Array, int, int], Array], shape: tuple[int, ...], *, drop: bool = False
     ) -> "Moments":
