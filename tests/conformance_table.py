@@ -93,6 +93,7 @@ VARIANTS = [
     Row(nk.RectifiedMonomial(1), VECTOR),
     Row(nk.LayerNorm("channels_and_space"), VECTOR),
     Row(nk.Relu() >> nk.RMSNorm(), VECTOR),
+    Row(nk.Conv(4, 3, w_std=1.3, b_std=0.4, groups=2), (5, 4)),
     Row(nk.ConvLocal(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
     Row(nk.ConvLocal(2, 3, w_std=1.2, b_std=0.3) >> nk.Relu() >> nk.ConvLocal(2, 2) >> nk.AvgPool(2), LINE),
     Row(nk.ImageResize((4,), "cubic"), LINE),

@@ -1,13 +1,14 @@
 """Closed relations of convolutions, pools and norms: explicit padding, linear maps written as matrices, what is refused."""
 
 import json
+import math
 
 import jax
 import numpy as np
 import pytest
 
 import ntkit as nk
-from ntkit.errors import InputError
+from ntkit.errors import InputError, NoClosedFormError
 
 WEIGHTS = {"w_std": 1.3, "b_std": 0.3, "w_lr": 0.7, "b_lr": 1.2}
 RELU = nk.Relu()
@@ -20,7 +21,9 @@ def images(*shape: int) -> np.ndarray:
     return x
 
 
-def assert_equal_kernels(a: nk.Layer, b: nk.Layer, x: np.ndarray, tolerance: float = 1e-12, **options) -> None:
+def assert_equal_kernels(
+    a: nk.Layer, b: nk.Layer, x: np.ndarray, tolerance: float = 1e-12, **options
+) -> None:
     """Both kernels of two networks, within a part of the largest entry."""
     for k, l in zip(nk.kernel(a, x, **options), nk.kernel(b, x, **options), strict=True):
         np.testing.assert_allclose(k, l, rtol=0, atol=tolerance * np.abs(l).max())
@@ -59,7 +62,9 @@ def test_explicit_padding_is_zeros_put_around_the_data():
     pads = ((1, 4), (0, 2))
     padded = np.pad(x, ((0, 0), *pads, (0, 0)))
     for layers in ((lambda p: nk.Conv(3, 3, 2, p)), (lambda p: nk.AvgPool((2, 5), 1, p) >> nk.Dense(3))):
-        net, valid = (layers(p) >> RELU >> nk.Conv(3, 2) >> RELU >> nk.GlobalAvgPool() for p in (pads, "VALID"))
+        net, valid = (
+            layers(p) >> RELU >> nk.Conv(3, 2) >> RELU >> nk.GlobalAvgPool() for p in (pads, "VALID")
+        )
         for k, l in zip(nk.kernel(net, x), nk.kernel(valid, padded), strict=True):
             # The angle of a pooled row with itself is known to the root of rounding.
             np.testing.assert_allclose(k, l, rtol=1e-8)
@@ -106,7 +111,9 @@ def test_padding_goes_through_json():
     assert hash(again.layers[1].padding)
 
 
-@pytest.mark.parametrize("padding", [(1, 2), ((1, 2, 3),), ((1, -1),), ((1, 0.5),), (), ((True, 1),), 1, "same"])
+@pytest.mark.parametrize(
+    "padding", [(1, 2), ((1, 2, 3),), ((1, -1),), ((1, 0.5),), (), ((True, 1),), 1, "same"]
+)
 def test_paddings_that_are_none(padding):
     with pytest.raises(InputError, match="padding must be one of SAME, VALID, CIRCULAR, or how many zeros"):
         nk.Conv(4, 3, padding=padding)
@@ -127,3 +134,194 @@ def test_a_pool_to_one_pixel_that_leaves_some_out(extent, pool):
     net = nk.Conv(4, 3, **WEIGHTS) >> RELU >> nk.AvgPool(pool)
     assert_engines_agree(net >> nk.Flatten() >> nk.Dense(1), images(extent, 2))
     assert_engines_agree(net >> nk.Conv(4, 1) >> RELU >> nk.GlobalAvgPool(), images(extent, extent, 2))
+
+
+# Weights that are not shared ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("below", [nk.Identity(), nk.Conv(4, 3, **WEIGHTS) >> RELU], ids=["data", "conv"])
+def test_positions_of_a_local_convolution_are_independent(below):
+    x = images(5, 2)
+    shared = nk.kernel(below >> nk.Conv(4, 3, padding=((2, 1),), **WEIGHTS), x)
+    local = nk.kernel(below >> nk.ConvLocal(4, 3, padding=((2, 1),), **WEIGHTS), x)
+    for k, l in zip(local, shared, strict=True):
+        np.testing.assert_allclose(k, l * np.eye(k.shape[-1]), rtol=1e-12)
+
+
+def test_a_mean_over_independent_positions():
+    x = images(3, 4, 2)
+    shared, local = nk.Conv(4, 3, **WEIGHTS), nk.ConvLocal(4, 3, **WEIGHTS)
+    assert_equal_kernels(local >> nk.Flatten(), shared >> nk.Flatten(), x)
+    for k, l in zip(
+        nk.kernel(local >> nk.GlobalAvgPool(), x), nk.kernel(shared >> nk.Flatten(), x), strict=True
+    ):
+        np.testing.assert_allclose(k, l / 12, rtol=1e-12)
+    # A convolution behind it meets each position with itself alone, and so does one below Flatten anyhow.
+    assert_equal_kernels(
+        local >> RELU >> nk.ConvLocal(4, 2) >> nk.Flatten(),
+        shared >> RELU >> nk.Conv(4, 2) >> nk.Flatten(),
+        x,
+    )
+
+
+def test_the_gap_of_independent_positions():
+    """The angle of a ReLU comes from the gap: E[relu u relu v] = σσ'/2π of independent u and v."""
+    x = images(4, 2)
+    net = nk.ConvLocal(4, 3, w_std=1.3, b_std=0.2)
+    q = np.einsum("iipp->ip", nk.nngp(net, x))
+    k = nk.nngp(net >> RELU, x)
+    expected = np.sqrt(q[:, None, :, None] * q[None, :, None, :]) / (2 * np.pi)
+    apart = ~np.eye(4, dtype=bool)
+    np.testing.assert_allclose(k[:, :, apart], expected[:, :, apart], rtol=1e-12)
+
+
+def test_a_local_convolution_is_its_matrix():
+    x = images(3, 3, 2)
+    net = nk.ConvLocal(5, (2, 3), stride=(1, 2), w_std=0.8, b_std=0.3, w_lr=0.5, b_lr=2.0)
+    assert_finite_is_infinite(net, x)
+
+
+def assert_finite_is_infinite(net: nk.Layer, x: np.ndarray) -> None:
+    """Of one linear layer the tangent kernel does not depend on the weights: J R Jᵀ of one channel, R the rates."""
+    with jax.enable_x64(True):
+        params, shape = net.init(jax.random.key(1), x.shape[1:])
+        jacobian = jax.jacobian(lambda p: net.apply(p, x)[..., 0])(params)
+        rates = net.rates(params)
+        k = sum(
+            np.einsum(
+                "aw,bw,w->ab", flat := np.reshape(j, (len(x) * math.prod(shape[:-1]), -1)), flat, np.ravel(r)
+            )
+            for j, r in zip(jax.tree.leaves(jacobian), jax.tree.leaves(rates), strict=True)
+        )
+    positions = math.prod(shape[:-1])
+    found = k.reshape(len(x), positions, len(x), positions).transpose(0, 2, 1, 3)
+    np.testing.assert_allclose(nk.ntk(net, x), found, rtol=0, atol=1e-12 * np.abs(found).max())
+
+
+def test_the_fused_engine_refuses_local_convolutions():
+    net = nk.ConvLocal(4, 3) >> RELU >> nk.GlobalAvgPool()
+    with pytest.raises(InputError, match="no instruction for weights that are not shared"):
+        nk.kernel(net, images(5, 2), engine="fused")
+
+
+# Groups ---------------------------------------------------------------------------------------------------------------
+
+
+def test_groups_do_not_change_the_limit():
+    x = images(5, 4)
+
+    def net(**options):
+        return (
+            nk.Conv(8, 3, **WEIGHTS)
+            >> RELU
+            >> nk.Conv(12, 3, **WEIGHTS, **options)
+            >> RELU
+            >> nk.GlobalAvgPool()
+        )
+
+    assert_equal_kernels(net(groups=4), net(), x, tolerance=0)
+    assert_equal_kernels(net(groups=4), net(), x, engine="fused")
+    assert nk.from_spec(nk.to_spec(net(groups=4))) == net(groups=4)
+
+
+def test_a_grouped_convolution_is_one_of_each_group():
+    """Finite networks read groups in order, and divide by the fan-in of a group."""
+    x = images(5, 6)
+    net, one = nk.Conv(4, 3, groups=2, w_std=1.3, b_std=0.3), nk.Conv(2, 3, w_std=1.3, b_std=0.3)
+    params, shape = net.init(jax.random.key(0), (5, 6))
+    assert params["W"].shape == (3, 3, 4)
+    assert shape == (5, 4)
+    for group in range(2):
+        ins, outs = slice(3 * group, 3 * group + 3), slice(2 * group, 2 * group + 2)
+        alone = one.apply({"W": params["W"][..., outs], "b": params["b"][outs]}, x[..., ins])
+        np.testing.assert_allclose(net.apply(params, x)[..., outs], alone, rtol=1e-5, atol=1e-6)
+
+
+def test_depthwise_networks_are_finite():
+    net = nk.Conv(6, 3, groups=3)
+    params, _ = net.init(jax.random.key(0), (5, 3))
+    assert net.apply(params, images(5, 3)).shape == (4, 5, 6)
+
+
+GROUPS_REFUSED = {
+    "the data": (nk.Conv(4, 3, groups=2), "since they are the data"),
+    "normed data": (nk.RMSNorm() >> nk.Conv(4, 3, groups=2), "since they are the data"),
+    "branches": (
+        nk.Concat((nk.Conv(4, 3), nk.Conv(4, 1) >> RELU)) >> nk.Conv(4, 3, groups=2),
+        "come from different branches or positions",
+    ),
+    "depthwise": (
+        nk.Conv(4, 3) >> RELU >> nk.Conv(4, 3, groups=4),
+        "one channel \\(a depthwise convolution\\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", GROUPS_REFUSED)
+def test_groups_that_are_not_alike_are_refused(name):
+    net, why = GROUPS_REFUSED[name]
+    with pytest.raises(NoClosedFormError, match=why) as caught:
+        nk.kernel(net >> nk.GlobalAvgPool(), images(5, 4))
+    assert "Remedy" in str(caught.value)
+
+
+def test_groups_divide_channels():
+    with pytest.raises(InputError, match="groups must divide the channels, found 3 groups and 4 outputs"):
+        nk.Conv(4, 3, groups=3)
+    with pytest.raises(InputError, match="groups must be a whole number of at least 1"):
+        nk.Conv(4, 3, groups=0)
+    for ask in (
+        lambda: nk.Conv(6, 3, groups=3).init(jax.random.key(0), (5, 4)),
+        lambda: nk.kernel(nk.Conv(4, 1) >> nk.Conv(6, 3, groups=3), images(5, 2)),
+    ):
+        with pytest.raises(InputError, match="3 groups and 4 inputs"):
+            ask()
+
+
+# RMSNorm --------------------------------------------------------------------------------------------------------------
+
+
+def test_rms_norm_of_the_data_is_exact():
+    """Normalised data, given as data."""
+    x = images(3, 4, 2)
+    for over, axes in (("channels", (3,)), ("channels_and_space", (1, 2, 3))):
+        normed = x / np.sqrt(np.mean(x**2, axis=axes, keepdims=True))
+        rest = nk.Conv(4, 3, **WEIGHTS) >> RELU >> nk.GlobalAvgPool() >> nk.Dense(1)
+        for k, l in zip(nk.kernel(nk.RMSNorm(over) >> rest, x), nk.kernel(rest, normed), strict=True):
+            np.testing.assert_allclose(k, l, rtol=1e-8)
+        np.testing.assert_allclose(nk.RMSNorm(over).apply((), x), normed, rtol=1e-5)
+
+
+def test_rms_norm_is_layer_norm_of_what_is_centred():
+    x = images(3, 2)
+    for over in ("channels", "channels_and_space"):
+        nets = [
+            nk.Conv(4, 3, **WEIGHTS) >> norm >> RELU >> nk.Flatten()
+            for norm in (nk.RMSNorm(over), nk.LayerNorm(over))
+        ]
+        assert_equal_kernels(*nets, x)
+
+
+def test_rms_norm_behind_a_relu_undoes_its_half():
+    x = images(3)
+    net = nk.Dense(4, **WEIGHTS) >> RELU >> nk.RMSNorm()
+    q = np.diag(nk.nngp(nk.Dense(4, **WEIGHTS), x))
+    np.testing.assert_allclose(np.diag(nk.nngp(net, x)), 1.0, rtol=1e-10)
+    np.testing.assert_allclose(
+        nk.ntk(net, x), nk.ntk(nk.Dense(4, **WEIGHTS) >> RELU, x) * 2 / np.sqrt(np.outer(q, q)), rtol=1e-10
+    )
+
+
+@pytest.mark.parametrize(
+    "below",
+    [nk.Dropout(0.5), nk.Sum((nk.Identity(), nk.Dense(3)))],
+    ids=["masked data", "data beside weights"],
+)
+def test_rms_norm_by_a_random_mean_is_refused(below):
+    with pytest.raises(NoClosedFormError, match="RMSNorm: a finite number of random channels lies below"):
+        nk.kernel(below >> nk.RMSNorm() >> nk.Dense(4), images(3))
+
+
+def test_rms_norm_over_something_else():
+    with pytest.raises(InputError, match="RMSNorm: over must be"):
+        nk.RMSNorm("space")
