@@ -25,15 +25,15 @@ def assert_equal_kernels(
     a: nk.Layer, b: nk.Layer, x: np.ndarray, tolerance: float = 1e-12, **options
 ) -> None:
     """Both kernels of two networks, within a part of the largest entry."""
-    for k, l in zip(nk.kernel(a, x, **options), nk.kernel(b, x, **options), strict=True):
-        np.testing.assert_allclose(k, l, rtol=0, atol=tolerance * np.abs(l).max())
+    for k, other in zip(nk.kernel(a, x, **options), nk.kernel(b, x, **options), strict=True):
+        np.testing.assert_allclose(k, other, rtol=0, atol=tolerance * np.abs(other).max())
 
 
 def assert_engines_agree(net: nk.Layer, x: np.ndarray, tolerance: float = 1e-8) -> None:
     """The angle of opposite images is known to the root of rounding."""
     expected, found = (nk.kernel(net, x, engine=engine) for engine in ("reference", "fused"))
-    for k, l in zip(found, expected, strict=True):
-        np.testing.assert_allclose(k, l, rtol=0, atol=tolerance * np.abs(l).max())
+    for k, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(k, other, rtol=0, atol=tolerance * np.abs(other).max())
 
 
 # Explicit padding -----------------------------------------------------------------------------------------------------
@@ -65,9 +65,9 @@ def test_explicit_padding_is_zeros_put_around_the_data():
         net, valid = (
             layers(p) >> RELU >> nk.Conv(3, 2) >> RELU >> nk.GlobalAvgPool() for p in (pads, "VALID")
         )
-        for k, l in zip(nk.kernel(net, x), nk.kernel(valid, padded), strict=True):
+        for k, other in zip(nk.kernel(net, x), nk.kernel(valid, padded), strict=True):
             # The angle of a pooled row with itself is known to the root of rounding.
-            np.testing.assert_allclose(k, l, rtol=1e-8)
+            np.testing.assert_allclose(k, other, rtol=1e-8)
         shape = net.init(jax.random.key(0), x.shape[1:])[1]
         assert shape == valid.init(jax.random.key(0), padded.shape[1:])[1]
 
@@ -78,8 +78,8 @@ def test_equal_examples_keep_a_gap_of_zero_behind_padding():
     x[1] = x[0] + 1e-4 * x[3]
     conv = nk.Conv(4, 3, padding=((2, 1), (0, 2)), w_std=1.4)
     net = nk.Serial((conv, RELU) * 2) >> nk.GlobalAvgPool() >> nk.Dense(1)
-    for k, l in zip(nk.kernel(net, x.astype(np.float32)), nk.kernel(net, x), strict=True):
-        np.testing.assert_allclose(k, l, rtol=1e-5, atol=1e-6 * np.abs(l).max())
+    for k, other in zip(nk.kernel(net, x.astype(np.float32)), nk.kernel(net, x), strict=True):
+        np.testing.assert_allclose(k, other, rtol=1e-5, atol=1e-6 * np.abs(other).max())
 
 
 @pytest.mark.parametrize("pads", [((1, 0), (0, 2)), ((0, 1), (1, 1))])
@@ -120,7 +120,7 @@ def test_paddings_that_are_none(padding):
 
 
 def test_padding_of_other_dimensions():
-    with pytest.raises(InputError, match="padding .* differ in dimensions"):
+    with pytest.raises(InputError, match=r"padding .* differ in dimensions"):
         nk.Conv(4, (3, 3), padding=((1, 1),))
     with pytest.raises(InputError, match="needs inputs with 2 dimensions"):
         nk.kernel(nk.AvgPool(3, 1, SAME_OF_3), images(5, 2))
@@ -144,18 +144,18 @@ def test_positions_of_a_local_convolution_are_independent(below):
     x = images(5, 2)
     shared = nk.kernel(below >> nk.Conv(4, 3, padding=((2, 1),), **WEIGHTS), x)
     local = nk.kernel(below >> nk.ConvLocal(4, 3, padding=((2, 1),), **WEIGHTS), x)
-    for k, l in zip(local, shared, strict=True):
-        np.testing.assert_allclose(k, l * np.eye(k.shape[-1]), rtol=1e-12)
+    for k, other in zip(local, shared, strict=True):
+        np.testing.assert_allclose(k, other * np.eye(k.shape[-1]), rtol=1e-12)
 
 
 def test_a_mean_over_independent_positions():
     x = images(3, 4, 2)
     shared, local = nk.Conv(4, 3, **WEIGHTS), nk.ConvLocal(4, 3, **WEIGHTS)
     assert_equal_kernels(local >> nk.Flatten(), shared >> nk.Flatten(), x)
-    for k, l in zip(
+    for k, other in zip(
         nk.kernel(local >> nk.GlobalAvgPool(), x), nk.kernel(shared >> nk.Flatten(), x), strict=True
     ):
-        np.testing.assert_allclose(k, l / 12, rtol=1e-12)
+        np.testing.assert_allclose(k, other / 12, rtol=1e-12)
     # A convolution behind it meets each position with itself alone, and so does one below Flatten anyhow.
     assert_equal_kernels(
         local >> RELU >> nk.ConvLocal(4, 2) >> nk.Flatten(),
@@ -287,8 +287,8 @@ def test_rms_norm_of_the_data_is_exact():
     for over, axes in (("channels", (3,)), ("channels_and_space", (1, 2, 3))):
         normed = x / np.sqrt(np.mean(x**2, axis=axes, keepdims=True))
         rest = nk.Conv(4, 3, **WEIGHTS) >> RELU >> nk.GlobalAvgPool() >> nk.Dense(1)
-        for k, l in zip(nk.kernel(nk.RMSNorm(over) >> rest, x), nk.kernel(rest, normed), strict=True):
-            np.testing.assert_allclose(k, l, rtol=1e-8)
+        for k, other in zip(nk.kernel(nk.RMSNorm(over) >> rest, x), nk.kernel(rest, normed), strict=True):
+            np.testing.assert_allclose(k, other, rtol=1e-8)
         np.testing.assert_allclose(nk.RMSNorm(over).apply((), x), normed, rtol=1e-5)
 
 
