@@ -30,6 +30,7 @@ TABLE = [
     Row(nk.Conv(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
     Row(nk.StandardConv(2, 3, stride=2, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE, slow=True),
     Row(nk.ConvLocal(2, 3, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
+    Row(nk.ConvTranspose(2, 3, 2, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), (3, 2)),
     # positions
     Row(nk.AvgPool(2), (4, 4, 2)),
     Row(nk.SumPool(3, stride=2, padding="CIRCULAR"), LINE, slow=True),
@@ -94,6 +95,7 @@ VARIANTS = [
     Row(nk.LayerNorm("channels_and_space"), VECTOR),
     Row(nk.Relu() >> nk.RMSNorm(), VECTOR),
     Row(nk.Conv(4, 3, w_std=1.3, b_std=0.4, groups=2), (5, 4)),
+    Row(nk.ConvTranspose(2, (1, 2), (1, 3), "VALID", w_std=1.3, b_std=0.3), (2, 2, 2)),
     Row(nk.ConvLocal(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
     Row(nk.ConvLocal(2, 3, w_std=1.2, b_std=0.3) >> nk.Relu() >> nk.ConvLocal(2, 2) >> nk.AvgPool(2), LINE),
     Row(nk.ImageResize((4,), "cubic"), LINE),

@@ -9,12 +9,14 @@ from ntkit.layers.norm import LayerNorm, RMSNorm
 from ntkit.layers.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntkit.layers.positions import Flatten, ImageResize, Index
 from ntkit.layers.repeat import Repeat
+from ntkit.layers.transpose import ConvTranspose
 
 __all__ = [
     "AvgPool",
     "Concat",
     "Conv",
     "ConvLocal",
+    "ConvTranspose",
     "Dense",
     "Dropout",
     "Flatten",

@@ -76,6 +76,18 @@ def windows_over(layer: Any, size: Extents, positions: tuple[int, ...]) -> list[
     Raises:
         InputError: The grid has another number of dimensions, or a window does not fit.
     """
+    windows = [Window(k, s, p, d) for k, s, p, d in by_dimension(layer, size, positions)]
+    for window, extent in zip(windows, positions, strict=True):
+        window.output(extent, type(layer).__name__)
+    return windows
+
+
+def by_dimension(layer: Any, size: Extents, positions: tuple[int, ...]) -> list[tuple]:
+    """Size, stride, padding and dilation of a layer along each dimension of a grid.
+
+    Raises:
+        InputError: The grid has another number of dimensions.
+    """
     name = type(layer).__name__
     stride, dilation = step_of(layer, size), getattr(layer, "dilation", 1)
     pads = layer.padding
@@ -87,13 +99,7 @@ def windows_over(layer: Any, size: Extents, positions: tuple[int, ...]) -> list[
     def each(extents: Any) -> tuple:
         return extents if isinstance(extents, tuple) else (extents,) * len(positions)
 
-    windows = [
-        Window(k, s, p, d)
-        for k, s, p, d in zip(each(size), each(stride), each(pads), each(dilation), strict=True)
-    ]
-    for window, extent in zip(windows, positions, strict=True):
-        window.output(extent, name)
-    return windows
+    return list(zip(each(size), each(stride), each(pads), each(dilation), strict=True))
 
 
 def output_shape(layer: Any, size: Extents, shape: Shape) -> tuple[list[Window], tuple[int, ...]]:

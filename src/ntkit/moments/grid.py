@@ -25,12 +25,14 @@ class Window(NamedTuple):
         stride: Step between windows.
         padding: "SAME", "VALID", "CIRCULAR", or how many zeros stand below and above.
         dilation: Step between taps.
+        spread: Step between the positions that are read, zeros between them: of a transposed convolution its stride.
     """
 
     size: int
     stride: int
     padding: str | tuple[int, int]
     dilation: int
+    spread: int = 1
 
     @property
     def reach(self) -> int:
@@ -39,7 +41,7 @@ class Window(NamedTuple):
 
     @property
     def reads_zeros(self) -> bool:
-        """Whether it may read zeros that stand around the positions."""
+        """Whether it may read zeros that stand around the positions, or between them."""
         return self.padding not in ("VALID", "CIRCULAR")
 
     def output(self, extent: int, who: str) -> int:
@@ -50,13 +52,13 @@ class Window(NamedTuple):
         """
         if self.padding in ("SAME", "CIRCULAR"):
             return -(-extent // self.stride)
-        low, high = self.pads(extent, who)
-        if extent + low + high < self.reach:
+        padded = (extent - 1) * self.spread + 1 + sum(self.pads(extent, who))
+        if padded < self.reach:
             raise InputError(
-                f"{who}: a window over {self.reach} positions does not fit into {extent + low + high}; "
+                f"{who}: a window over {self.reach} positions does not fit into {padded}; "
                 "use padding='SAME', a smaller window, or larger images"
             )
-        return (extent + low + high - self.reach) // self.stride + 1
+        return (padded - self.reach) // self.stride + 1
 
     def pads(self, extent: int, who: str) -> tuple[int, int]:
         """How many positions are added below and above."""
@@ -76,6 +78,9 @@ def axes_of(dimension: int, lead: int, paired: bool) -> tuple[int, ...]:
 def pad(array: Array, axes: tuple[int, ...], window: Window, who: str) -> Array:
     """Extend the given axes as a window asks, with zeros or round the grid (CIRCULAR)."""
     low, high = window.pads(array.shape[axes[0]], who)
+    if window.spread > 1:
+        around = [(low, high, window.spread - 1) if axis in axes else (0, 0, 0) for axis in range(array.ndim)]
+        return jax.lax.pad(array, jnp.zeros((), array.dtype), around)
     if low == high == 0:
         return array
     widths = [(low, high) if axis in axes else (0, 0) for axis in range(array.ndim)]
