@@ -278,6 +278,98 @@ def test_groups_divide_channels():
             ask()
 
 
+# Transposed convolutions ----------------------------------------------------------------------------------------------
+
+
+def taps_as_matrices(
+    n: int, size: int, stride: int, low: int, outputs: int, dilation: int = 1
+) -> list[np.ndarray]:
+    """Of each tap, which input each output reads: input i stands at i·stride, tap t of output o at o + dilation·t − low."""
+    o, i = np.arange(outputs)[:, None], np.arange(n)[None, :]
+    return [(i * stride == o + dilation * t - low).astype(float) for t in range(size)]
+
+
+# (size, stride, padding, dilation), then the outputs of 3 inputs and the zeros below, as by jax.lax.conv_transpose.
+TRANSPOSED = [
+    ((3, 1, "SAME", 1), 3, 1),
+    ((3, 2, "SAME", 1), 6, 2),
+    ((4, 2, "SAME", 1), 6, 2),
+    ((2, 3, "SAME", 1), 9, 1),
+    ((3, 2, "VALID", 1), 7, 2),
+    ((2, 3, "VALID", 1), 9, 1),
+    ((2, 2, "VALID", 3), 8, 3),
+]
+
+
+@pytest.mark.parametrize(("options", "outputs", "low"), TRANSPOSED)
+def test_a_transposed_convolution_is_its_matrices(options, outputs, low):
+    x = images(3, 2)
+    size, stride, _, dilation = options
+    net = nk.ConvTranspose(4, *options, **WEIGHTS)
+    matrices = taps_as_matrices(3, size, stride, low, outputs, dilation)
+    data = np.einsum("ipc,jqc->ijpq", x, x) / 2
+    read = sum(m @ data @ m.T for m in matrices) / size
+    scale, shift = WEIGHTS["w_std"] ** 2, WEIGHTS["b_std"] ** 2
+    k = nk.kernel(net, x)
+    np.testing.assert_allclose(k.nngp, scale * read + shift, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(k.ntk, 0.7 * scale * read + 1.2 * shift, rtol=1e-12, atol=1e-14)
+
+
+def test_a_finite_transposed_convolution_has_the_kernel_of_its_jacobian():
+    net = nk.ConvTranspose(3, (3, 2), (2, 3), "SAME", w_std=0.8, b_std=0.3, w_lr=0.5, b_lr=2.0)
+    assert_finite_is_infinite(net, images(2, 3, 2))
+    assert_finite_is_infinite(nk.ConvTranspose(3, 2, 2, "VALID", 2, w_std=0.8), images(3, 2))
+
+
+def test_a_transposed_convolution_reads_inputs_set_apart():
+    """Between nonlinearities too, where gaps to the zeros count: the data with zeros between them, then a convolution."""
+    x = images(3, 2, 2)
+    apart = np.zeros((4, 5, 4, 2))
+    apart[:, ::2, ::3] = x
+
+    def rest(layer):
+        return layer >> RELU >> nk.ConvTranspose(3, 3, 2, w_std=1.4) >> RELU >> nk.GlobalAvgPool()
+
+    transposed = rest(nk.ConvTranspose(3, (3, 2), (2, 3), **WEIGHTS))
+    plain = rest(nk.Conv(3, (3, 2), padding=((2, 1), (1, 2)), **WEIGHTS))
+    for k, other in zip(nk.kernel(transposed, x), nk.kernel(plain, apart), strict=True):
+        np.testing.assert_allclose(k, other, rtol=1e-12, atol=1e-14)
+
+
+def test_a_transposed_convolution_of_stride_one_is_a_convolution():
+    x = images(4, 3, 2)
+    nets = [c(3, 3, **WEIGHTS) >> RELU >> nk.Flatten() for c in (nk.ConvTranspose, nk.Conv)]
+    assert_equal_kernels(*nets, x)
+    assert_engines_agree(nets[0], x)
+
+
+def test_near_duplicates_behind_a_transposed_convolution():
+    x = images(3, 2)
+    x[1] = x[0] + 1e-4 * x[3]
+    net = nk.ConvTranspose(4, 3, 2, w_std=1.4) >> RELU
+    net = net >> nk.ConvTranspose(4, 2, 2, "VALID") >> RELU >> nk.GlobalAvgPool() >> nk.Dense(1)
+    for k, other in zip(nk.kernel(net, x.astype(np.float32)), nk.kernel(net, x), strict=True):
+        np.testing.assert_allclose(k, other, rtol=1e-5, atol=1e-6 * np.abs(other).max())
+
+
+def test_sketches_of_transposed_convolutions():
+    net = nk.ConvTranspose(4, 3, 2, **WEIGHTS) >> nk.GlobalAvgPool()
+    x = images(3, 4, 2)
+    sketch = nk.features.sketch(net, x.shape[1:], dimension=4096)
+    np.testing.assert_allclose(sketch(x).nngp, nk.nngp(net, x), rtol=0, atol=1e-10)
+
+
+def test_transposed_convolutions_that_are_refused():
+    with pytest.raises(InputError, match="ConvTranspose: padding must be one of SAME, VALID, found"):
+        nk.ConvTranspose(4, 3, padding="CIRCULAR")
+    with pytest.raises(InputError, match="ConvTranspose: padding must be one of SAME, VALID, found"):
+        nk.ConvTranspose(4, 3, padding=((1, 1),))
+    with pytest.raises(InputError, match="ConvTranspose: needs inputs with 1 dimensions"):
+        nk.kernel(nk.ConvTranspose(4, (3,)), images(3, 3, 2))
+    with pytest.raises(InputError, match="no instruction for zeros between positions, as by ConvTranspose"):
+        nk.kernel(nk.ConvTranspose(4, 3, 2) >> nk.GlobalAvgPool(), images(3, 2), engine="fused")
+
+
 # RMSNorm --------------------------------------------------------------------------------------------------------------
 
 
