@@ -1,5 +1,6 @@
 """Closed relations of convolutions, pools and norms: explicit padding, linear maps written as matrices, what is refused."""
 
+import itertools
 import json
 import math
 
@@ -368,6 +369,40 @@ def test_transposed_convolutions_that_are_refused():
         nk.kernel(nk.ConvTranspose(4, (3,)), images(3, 3, 2))
     with pytest.raises(InputError, match="no instruction for zeros between positions, as by ConvTranspose"):
         nk.kernel(nk.ConvTranspose(4, 3, 2) >> nk.GlobalAvgPool(), images(3, 2), engine="fused")
+
+
+# Local average pooling ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("padding", ["CIRCULAR", "SAME"])
+def test_local_average_pooling_is_a_mean_over_boxes(padding):
+    """Li et al.: the mean over all shifts of both images by up to c, then over positions that are equal."""
+    x = images(5, 3, 2)
+    conv = nk.Conv(4, 3, **WEIGHTS) >> RELU
+    k = nk.ntk(conv, x).reshape(4, 4, 5, 3, 5, 3)
+    shifted, inside = np.zeros((4, 4)), range(-1, 2)
+    for dy, dx, ey, ex, y, p in itertools.product(inside, inside, inside, inside, range(5), range(3)):
+        (a, b), (c, d) = (y + dy, p + dx), (y + ey, p + ex)
+        if padding == "CIRCULAR":
+            shifted += k[:, :, a % 5, b % 3, c % 5, d % 3]
+        elif 0 <= a < 5 and 0 <= b < 3 and 0 <= c < 5 and 0 <= d < 3:
+            shifted += k[:, :, a, b, c, d]
+    net = conv >> nk.AvgPool(3, stride=1, padding=padding) >> nk.Flatten()
+    np.testing.assert_allclose(nk.ntk(net, x), shifted / 9**2 / 15, rtol=1e-12)
+
+
+def test_local_average_pooling_lies_between_none_and_global():
+    x = images(5, 5, 2)
+    options = {"depth": 2, "width": 4}
+    assert_equal_kernels(nk.zoo.cnn_lap(radius=2, **options), nk.zoo.cnn_gap(**options), x)
+    assert_equal_kernels(nk.zoo.cnn_lap(radius=0, **options), nk.zoo.cnn(**options), x)
+    assert_engines_agree(nk.zoo.cnn_lap(radius=1, **options), x)
+
+
+@pytest.mark.parametrize("radius", [-1, 1.0, True])
+def test_radii_that_are_none(radius):
+    with pytest.raises(InputError, match="radius must be a whole number of at least 0"):
+        nk.zoo.cnn_lap(radius=radius)
 
 
 # RMSNorm --------------------------------------------------------------------------------------------------------------

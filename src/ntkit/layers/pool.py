@@ -28,6 +28,9 @@ class AvgPool(Layer):
 
     K ← A K A', T ← A T A', A the matrix of the mean.
 
+    Local average pooling (LAP), the mean over a box of radius c around every position, before a readout of all positions, is
+    `AvgPool(2*c + 1, stride=1, padding="CIRCULAR") >> Flatten()`, or with "SAME" for zeros outside; see `zoo.cnn_lap`.
+
     Args:
         window: Extent of the window, one number for all dimensions or one each.
         stride: Step between windows; None for the window's extent.
@@ -45,7 +48,8 @@ class AvgPool(Layer):
 
     References:
         Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes",
-        section 3.2 (global average pooling).
+        section 3.2 (global average pooling);
+        Li et al. (2019), "Enhanced Convolutional Neural Tangent Kernels" (local average pooling).
     """
 
     window: Extents = eqx.field(static=True, converter=as_extents)

@@ -51,7 +51,8 @@ class ConvTranspose(Layer):
         (2, 2)
 
     References:
-        Dumoulin & Visin (2016), "A guide to convolution arithmetic for deep learning", relationship 14.
+        Dumoulin & Visin (2016), "A guide to convolution arithmetic for deep learning", section 4 (transposed convolutions)
+        and section 5 (kernels set apart).
     """
 
     width: int = eqx.field(static=True, converter=whole)
