@@ -1,4 +1,4 @@
-"""Closed relations of convolutions, pools and norms: explicit padding, linear maps written as matrices, what is refused."""
+"""Closed relations of convolutions and pools: explicit padding, linear maps written as matrices, what is refused."""
 
 import itertools
 import json
@@ -403,52 +403,3 @@ def test_local_average_pooling_lies_between_none_and_global():
 def test_radii_that_are_none(radius):
     with pytest.raises(InputError, match="radius must be a whole number of at least 0"):
         nk.zoo.cnn_lap(radius=radius)
-
-
-# RMSNorm --------------------------------------------------------------------------------------------------------------
-
-
-def test_rms_norm_of_the_data_is_exact():
-    """Normalised data, given as data."""
-    x = images(3, 4, 2)
-    for over, axes in (("channels", (3,)), ("channels_and_space", (1, 2, 3))):
-        normed = x / np.sqrt(np.mean(x**2, axis=axes, keepdims=True))
-        rest = nk.Conv(4, 3, **WEIGHTS) >> RELU >> nk.GlobalAvgPool() >> nk.Dense(1)
-        for k, other in zip(nk.kernel(nk.RMSNorm(over) >> rest, x), nk.kernel(rest, normed), strict=True):
-            np.testing.assert_allclose(k, other, rtol=1e-8)
-        np.testing.assert_allclose(nk.RMSNorm(over).apply((), x), normed, rtol=1e-5)
-
-
-def test_rms_norm_is_layer_norm_of_what_is_centred():
-    x = images(3, 2)
-    for over in ("channels", "channels_and_space"):
-        nets = [
-            nk.Conv(4, 3, **WEIGHTS) >> norm >> RELU >> nk.Flatten()
-            for norm in (nk.RMSNorm(over), nk.LayerNorm(over))
-        ]
-        assert_equal_kernels(*nets, x)
-
-
-def test_rms_norm_behind_a_relu_undoes_its_half():
-    x = images(3)
-    net = nk.Dense(4, **WEIGHTS) >> RELU >> nk.RMSNorm()
-    q = np.diag(nk.nngp(nk.Dense(4, **WEIGHTS), x))
-    np.testing.assert_allclose(np.diag(nk.nngp(net, x)), 1.0, rtol=1e-10)
-    np.testing.assert_allclose(
-        nk.ntk(net, x), nk.ntk(nk.Dense(4, **WEIGHTS) >> RELU, x) * 2 / np.sqrt(np.outer(q, q)), rtol=1e-10
-    )
-
-
-@pytest.mark.parametrize(
-    "below",
-    [nk.Dropout(0.5), nk.Sum((nk.Identity(), nk.Dense(3)))],
-    ids=["masked data", "data beside weights"],
-)
-def test_rms_norm_by_a_random_mean_is_refused(below):
-    with pytest.raises(NoClosedFormError, match="RMSNorm: a finite number of random channels lies below"):
-        nk.kernel(below >> nk.RMSNorm() >> nk.Dense(4), images(3))
-
-
-def test_rms_norm_over_something_else():
-    with pytest.raises(InputError, match="RMSNorm: over must be"):
-        nk.RMSNorm("space")

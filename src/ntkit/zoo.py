@@ -75,7 +75,7 @@ def cnn_lap(
     b_std: float = 0.1,
     outputs: int = 1,
 ) -> Layer:
-    """`depth` 3×3 convolutions, then local average pooling (LAP), the mean over a box around every position, and a dense readout.
+    """`depth` 3×3 convolutions, then the mean over a box around every position (LAP), and a dense readout.
 
     Between `cnn` (radius 0) and `cnn_gap` (a box as large as the image, round the edge): see Li et al. (2019), "Enhanced
     Convolutional Neural Tangent Kernels". `padding` is that of the pool, and "SAME" puts zeros outside.
