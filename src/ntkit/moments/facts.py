@@ -118,13 +118,13 @@ class Facts:
         """Refuse weights that read groups of channels, unless the mean over each group is that over all channels."""
         if groups == 1:
             return
-        if self.channels == groups:
-            why = "each of its groups has one channel (a depthwise convolution), whose mean does not concentrate at any width"
-            remedy = "use fewer groups, whose channels can grow in number, or sample finite networks with nk.sample"
-        elif not self.identical:
+        if not self.identical:
             which = "come from different branches or positions" if self.random else "are the data"
             why = f"its groups of channels are not alike, since they {which}, and each group has a kernel of its own"
             remedy = "put a Dense or Conv before it, or use groups=1"
+        elif self.channels == groups:
+            why = "each of its groups has one channel (a depthwise convolution), whose mean does not concentrate at any width"
+            remedy = "use fewer groups, whose channels can grow in number, or sample finite networks with nk.sample"
         else:
             return
         raise NoClosedFormError(
