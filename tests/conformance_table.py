@@ -29,6 +29,8 @@ TABLE = [
     Row(nk.Conv(2, 3, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
     Row(nk.Conv(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
     Row(nk.StandardConv(2, 3, stride=2, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE, slow=True),
+    Row(nk.ConvLocal(2, 3, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
+    Row(nk.ConvTranspose(2, 3, 2, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), (3, 2)),
     # graphs
     Row(nk.Aggregate(), (None, 4)),
     Row(nk.Aggregate("mean", self_loops=0.7), (None, 4)),
@@ -59,6 +61,8 @@ TABLE = [
     # others
     Row(nk.LayerNorm(), VECTOR),
     Row(nk.LayerNorm("channels_and_space"), LINE),
+    Row(nk.RMSNorm(), VECTOR),
+    Row(nk.RMSNorm("channels_and_space"), LINE, slow=True),
     Row(nk.Dropout(0.3), VECTOR),
     # activations
     Row(nk.Relu(), VECTOR),
@@ -88,7 +92,9 @@ TABLE = [
 VARIANTS = [
     Row(nk.Conv(2, 3, padding="CIRCULAR", dilation=2, w_std=1.3), LINE),
     Row(nk.Conv(2, (1, 2, 3), stride=(1, 1, 2), w_std=1.3, b_std=0.3), (1, 2, 3, 2)),
+    Row(nk.Conv(2, 3, stride=2, padding=((2, 0),), w_std=1.3, b_std=0.3), LINE),
     Row(nk.AvgPool((2, 3), stride=1, padding="SAME"), IMAGE),
+    Row(nk.AvgPool(2, stride=1, padding=((1, 0),)), LINE),
     Row(nk.SumPool(2, stride=1), IMAGE),
     Row(nk.Dropout(0.3), LINE),
     Row(nk.Relu(), LINE),
@@ -98,6 +104,11 @@ VARIANTS = [
     Row(nk.Monomial(3), VECTOR),
     Row(nk.RectifiedMonomial(1), VECTOR),
     Row(nk.LayerNorm("channels_and_space"), VECTOR),
+    Row(nk.Relu() >> nk.RMSNorm(), VECTOR),
+    Row(nk.Conv(4, 3, w_std=1.3, b_std=0.4, groups=2), (5, 4)),
+    Row(nk.ConvTranspose(2, (1, 2), (1, 3), "VALID", w_std=1.3, b_std=0.3), (2, 2, 2)),
+    Row(nk.ConvLocal(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
+    Row(nk.ConvLocal(2, 3, w_std=1.2, b_std=0.3) >> nk.Relu() >> nk.ConvLocal(2, 2) >> nk.AvgPool(2), LINE),
     Row(nk.ImageResize((4,), "cubic"), LINE),
 ]
 

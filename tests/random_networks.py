@@ -12,7 +12,7 @@ WIDTH = 64
 Choose = Callable[[Sequence], Any]
 
 ACTIVATIONS = (nk.Relu(), nk.Erf(), nk.Abs(), nk.Sin(1.0, 1.0, 0.5), nk.Erf(1.0, 1.0, 0.4), nk.Tanh())
-NORMS = (nk.LayerNorm(), nk.LayerNorm("channels_and_space"))
+NORMS = (nk.LayerNorm(), nk.LayerNorm("channels_and_space"), nk.RMSNorm())
 
 
 def network(choose: Choose, shape: tuple[int, ...], depth: int) -> nk.Layer:
@@ -42,6 +42,8 @@ def _weights(choose: Choose, shape: tuple[int, ...], width: int) -> nk.Layer:
         choices += [
             nk.Conv(width, 3, w_std=1.3, b_std=0.3),
             nk.Conv(width, 2, padding="CIRCULAR", w_std=1.3, w_lr=0.5),
+            nk.Conv(width, 3, padding=((2, 0),) * (len(shape) - 1), w_std=1.3, groups=choose((1, 2))),
+            nk.ConvLocal(width, 2, w_std=1.3, b_std=0.3),
         ]
     return choose(choices)
 
@@ -82,5 +84,10 @@ def _positions(choose: Choose, shape: tuple[int, ...]) -> nk.Layer:
         nk.ImageResize((3,) * (len(shape) - 1)),
         nk.AvgPool(3, 2, "CIRCULAR"),
     ]
-    kinds += [nk.AvgPool(2), nk.SumPool(2, 1), nk.Conv(WIDTH, 2, 2, "VALID", w_std=1.3)]
+    kinds += [
+        nk.AvgPool(2),
+        nk.SumPool(2, 1),
+        nk.ConvTranspose(WIDTH, 2, 2, w_std=1.5),
+        nk.Conv(WIDTH, 2, 2, "VALID", w_std=1.3),
+    ]
     return choose(kinds)

@@ -44,6 +44,17 @@ REFUSED = {
         X,
         "finite number of random channels",
     ),
+    "rms norm of masked data": (
+        nk.Dropout(0.5) >> nk.RMSNorm() >> OUT,
+        X,
+        "finite number of random channels",
+    ),
+    "groups of the data": (
+        nk.Conv(64, 3, groups=2) >> nk.Flatten() >> OUT,
+        SIGNAL,
+        "groups of channels are not",
+    ),
+    "depthwise": (C >> nk.Conv(64, 3, groups=64) >> nk.Flatten() >> OUT, SIGNAL, "does not concentrate"),
     "product of two masks on the data": (
         nk.Product((nk.Dropout(0.5) >> nk.Dense(4), nk.Dropout(0.5) >> nk.Dense(4))) >> OUT,
         X,
@@ -104,6 +115,24 @@ RIGHT = {
         X,
     ),
     "one position": (C >> RELU >> nk.Index(2) >> OUT, SIGNAL),
+    "rms norm after an activation": (D >> RELU >> nk.RMSNorm() >> D >> RELU >> OUT, X),
+    "rms norm of the data": (nk.RMSNorm() >> D >> RELU >> OUT, X),
+    "groups": (C >> RELU >> nk.Conv(64, 3, w_std=1.2, groups=2) >> RELU >> nk.GlobalAvgPool() >> OUT, SIGNAL),
+    "weights not shared": (
+        nk.ConvLocal(64, 3, w_std=1.2) >> RELU >> C >> RELU >> nk.GlobalAvgPool() >> OUT,
+        SIGNAL,
+    ),
+    "transposed": (
+        C
+        >> RELU
+        >> nk.ConvTranspose(64, 3, 2, w_std=1.6, b_std=0.2)
+        >> RELU
+        >> C
+        >> RELU
+        >> nk.GlobalAvgPool()
+        >> OUT,
+        SIGNAL,
+    ),
     "resized": (nk.ImageResize((4,)) >> C >> RELU >> nk.Flatten() >> OUT, SIGNAL),
 }
 

@@ -29,6 +29,12 @@ NETWORKS = {
     >> nk.Dense(64)
     >> nk.Erf()
     >> nk.Dense(1),
+    "RMSNorm": nk.Dense(64, b_std=0.3)
+    >> nk.Relu()
+    >> nk.RMSNorm("channels_and_space")
+    >> nk.Dense(64)
+    >> HEAD,
+    "Conv padded": nk.Conv(64, 2, padding=((2, 1),), w_std=1.3) >> HEAD,
     "LayerNorm": nk.Dense(64, b_std=0.3) >> nk.LayerNorm() >> HEAD,
     "LayerNorm of all": nk.Dense(64, b_std=0.3) >> nk.LayerNorm("channels_and_space") >> HEAD,
     "Dropout": nk.Dense(64) >> nk.Dropout(0.4) >> nk.Dense(64) >> HEAD,
@@ -204,6 +210,8 @@ def test_bad_input(make, message):
         (nk.Conv(8, 3, stride=2) >> HEAD, "lie differently in sequences"),
         (nk.Conv(8, 3, padding="CIRCULAR") >> HEAD, "lie differently in sequences"),
         (nk.Conv(8, 3, padding="VALID") >> HEAD, "example 1, the shortest, has 2 positions"),
+        (nk.ConvLocal(8, 3) >> HEAD, "ConvLocal: needs examples of one size"),
+        (nk.ConvTranspose(8, 3, 2) >> HEAD, "ConvTranspose: needs examples of one size"),
         (nk.Aggregate() >> HEAD, "Aggregate: needs graphs"),
     ],
 )
@@ -224,7 +232,7 @@ def test_finite_networks_that_need_one_size():
 
 @pytest.mark.parametrize("layer", [nk.SelfAttention(8), nk.RNN(8)], ids=["SelfAttention", "RNN"])
 def test_random_covariances_are_refused(layer):
-    with pytest.raises(NoClosedFormError, match="not determined by their mean"):
+    with pytest.raises(NoClosedFormError, match="second moments do not determine the kernel"):
         nk.kernel(nk.Dropout(0.3) >> layer >> nk.GlobalAvgPool(), np.ones((2, 3, 2)))
 
 

@@ -274,6 +274,10 @@ class Tape:
         """Refuse."""
         raise NotOnTape("a positional encoding")
 
+    def unshared(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("weights that are not shared over positions, as by ConvLocal")
+
     def select(self, *_: Any) -> "Tape":
         """Refuse."""
         raise NotOnTape("chosen positions, as by Index")

@@ -64,6 +64,28 @@ def cnn_gap(
     return _convolutions(depth, width, act, w_std, b_std) >> GlobalAvgPool() >> Dense(outputs)
 
 
+def cnn_lap(
+    *,
+    depth: int = 3,
+    radius: int = 2,
+    padding: str = "CIRCULAR",
+    width: int = 128,
+    act: str = "relu",
+    w_std: float = 2**0.5,
+    b_std: float = 0.1,
+    outputs: int = 1,
+) -> Layer:
+    """`depth` 3×3 convolutions, then the mean over a box around every position (LAP), and a dense readout.
+
+    Between `cnn` (radius 0) and `cnn_gap` (a box as large as the image, round the edge): see Li et al. (2019), "Enhanced
+    Convolutional Neural Tangent Kernels". `padding` is that of the pool, and "SAME" puts zeros outside.
+    """
+    if isinstance(radius, bool) or not isinstance(radius, int) or radius < 0:
+        raise InputError(f"radius must be a whole number of at least 0, found {radius!r}")
+    pool = AvgPool(2 * radius + 1, stride=1, padding=padding)
+    return _convolutions(depth, width, act, w_std, b_std) >> pool >> Flatten() >> Dense(outputs)
+
+
 def myrtle5(
     *, width: int = 128, act: str = "relu", w_std: float = 2**0.5, b_std: float = 0.0, outputs: int = 1
 ) -> Layer:
@@ -106,6 +128,7 @@ ZOO: dict[str, Callable[..., Layer]] = {
     "mlp": mlp,
     "cnn": cnn,
     "cnn_gap": cnn_gap,
+    "cnn_lap": cnn_lap,
     "myrtle5": myrtle5,
     "myrtle7": myrtle7,
     "myrtle10": myrtle10,

@@ -2,9 +2,7 @@
 
 import dataclasses
 import functools
-import itertools
 import math
-from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +11,7 @@ from jaxtyping import Array
 from ntkit.errors import NoClosedFormError
 from ntkit.features.draws import Draws
 from ntkit.features.folding import doubled, folded, folded_taps
-from ntkit.moments import BivariateNormal, Window, grid
+from ntkit.moments import BivariateNormal, grid
 from ntkit.tape import Activate, Add, Affine, Data, Flatten, Instruction, Mix, Slide
 
 
@@ -126,7 +124,7 @@ class Passage:
     def _slide(self, step: Slide, at: Field, draws: Draws, name: str) -> Field:
         """Patches: the taps of a window side by side, those of ψ folded where they grow too wide."""
         taps = math.prod(w.size for w in step.windows)
-        patches = functools.partial(_patches, windows=step.windows, shape=step.shape)
+        patches = functools.partial(grid.patches, windows=step.windows, shape=step.shape)
         phi = jnp.concatenate(patches(at.phi), axis=-1) * taps**-0.5
         variance = _mean(patches(at.variance[..., None]))
         if at.psi is None or at.tangent is None:
@@ -191,22 +189,6 @@ def _scaled(features: Array, square: Array) -> Array:
 
 def _mean(taps: list[Array]) -> Array:
     return grid.sum_of_list(taps)[..., 0] / len(taps)
-
-
-def _patches(features: Array, windows: Sequence[Window], shape: tuple[int, ...]) -> list[Array]:
-    """What each tap of a window reads, (n, *positions, k) each."""
-    for d, window in enumerate(windows):
-        features = grid.pad(features, (1 + d,), window, "Conv")
-    # Unless it is settled, XLA reads a padded array through bounds checks, once for every tap.
-    features = grid.settled(features)
-
-    def tap(offsets: tuple[int, ...]) -> Array:
-        starts = [t * w.dilation for t, w in zip(offsets, windows, strict=True)]
-        ends = [s + (n - 1) * w.stride + 1 for s, n, w in zip(starts, shape, windows, strict=True)]
-        cut = [slice(*c) for c in zip(starts, ends, [w.stride for w in windows], strict=True)]
-        return features[:, *cut]
-
-    return [tap(offsets) for offsets in itertools.product(*(range(w.size) for w in windows))]
 
 
 def _mix(step: Mix, at: Field) -> Field:

@@ -7,13 +7,15 @@ from ntkit.layers.conv import Conv, StandardConv
 from ntkit.layers.dense import Dense, StandardDense
 from ntkit.layers.dropout import Dropout
 from ntkit.layers.graph import Aggregate
+from ntkit.layers.local import ConvLocal
 from ntkit.layers.max_pool import MaxPool
-from ntkit.layers.norm import LayerNorm
+from ntkit.layers.norm import LayerNorm, RMSNorm
 from ntkit.layers.pool import AvgPool, GlobalAvgPool, GlobalSumPool, SumPool
 from ntkit.layers.positional_encoding import PositionalEncoding
 from ntkit.layers.positions import Flatten, ImageResize, Index
 from ntkit.layers.recurrence import RNN, Last
 from ntkit.layers.repeat import Repeat
+from ntkit.layers.transpose import ConvTranspose
 
 __all__ = [
     "RNN",
@@ -22,6 +24,8 @@ __all__ = [
     "BatchNorm",
     "Concat",
     "Conv",
+    "ConvLocal",
+    "ConvTranspose",
     "Dense",
     "Dropout",
     "Flatten",
@@ -35,6 +39,7 @@ __all__ = [
     "MaxPool",
     "PositionalEncoding",
     "Product",
+    "RMSNorm",
     "Repeat",
     "Residual",
     "SelfAttention",

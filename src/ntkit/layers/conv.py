@@ -6,12 +6,24 @@ import equinox as eqx
 import jax
 from jaxtyping import Array, PRNGKeyArray
 
-from ntkit.layer import READS_PADDING, Hyperparameter, Layer, Params, Shape, hyperparameter, whole
+from ntkit.errors import InputError
+from ntkit.layer import (
+    READS_PADDING,
+    Hyperparameter,
+    Layer,
+    Params,
+    Shape,
+    check_count,
+    hyperparameter,
+    whole,
+)
 from ntkit.layers.dense import check_weights, weight_rates
 from ntkit.layers.shapes import channels_of
 from ntkit.layers.window import (
     Extents,
+    Padding,
     as_extents,
+    as_padding,
     check_window,
     output_shape,
     pad_batch,
@@ -30,15 +42,20 @@ class Conv(Layer):
         width: Number of output channels, ≥ 1.
         kernel_size: Extent of the kernel, one number for all dimensions or one each.
         stride: Step between outputs, likewise.
-        padding: "SAME" (zeros outside), "VALID" (windows inside), or "CIRCULAR" (round the grid).
+        padding: "SAME" (zeros outside), "VALID" (windows inside), "CIRCULAR" (round the grid), or how many zeros stand
+            below and above, one pair for each dimension, such as ((1, 2), (0, 1)).
         dilation: Step between the taps of a kernel, likewise.
         w_std: Standard deviation of the weights, ≥ 0.
         b_std: Standard deviation of the biases, ≥ 0.
         w_lr: Learning-rate factor of the weights, ≥ 0; 0 freezes them.
         b_lr: Learning-rate factor of the biases, ≥ 0.
+        groups: Into how many groups channels fall, ≥ 1: an output channel reads the inputs of its group alone, and C counts
+            these. The kernel does not change in the limit, in which the channels of each group are many; so they have to
+            be alike, and more than one.
 
     Raises:
-        InputError: A value is out of range.
+        InputError: A value is out of range, or groups do not divide the channels.
+        NoClosedFormError: Groups of channels that are not alike (the data, `Concat`), or of one channel each.
 
     Example:
         >>> import numpy as np, ntkit as nk
@@ -57,30 +74,37 @@ class Conv(Layer):
     width: int = eqx.field(static=True, converter=whole)
     kernel_size: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
-    padding: str = eqx.field(static=True, default="SAME")
+    padding: Padding = eqx.field(static=True, converter=as_padding, default="SAME")
     dilation: Extents = eqx.field(static=True, converter=as_extents, default=1)
     w_std: Hyperparameter = hyperparameter(1.0)
     b_std: Hyperparameter = hyperparameter(0.0)
     w_lr: Hyperparameter = hyperparameter(1.0)
     b_lr: Hyperparameter = hyperparameter(1.0)
+    groups: int = eqx.field(static=True, converter=whole, default=1)
 
     def __check_init__(self):
         """Check extents and ranges."""
         check_weights(self)
+        check_count(self, "groups")
+        _share(self.width, self.groups, "outputs")
         check_window(self, self.kernel_size)
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
         windows, out = output_shape(self, self.kernel_size, shape)
-        return _draw(key, windows, channels_of(shape, "Conv"), self.width), (*out, self.width)
+        channels = _share(channels_of(shape, "Conv"), self.groups, "inputs")
+        return _draw(key, windows, channels, self.width), (*out, self.width)
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         def convolved(values: Array, windows: list[Window]) -> Array:
-            scale = self.w_std / (values.shape[-1] * math.prod(w.size for w in windows)) ** 0.5
-            return scale * _convolve(self, windows, params["W"], values) + self.b_std * params["b"]
+            fan_in = _share(values.shape[-1], self.groups, "inputs") * math.prod(w.size for w in windows)
+            y = _convolve(self, windows, params["W"], values, self.groups)
+            return self.w_std / fan_in**0.5 * y + self.b_std * params["b"]
 
         return through_windows(self, x, lambda p: windows_over(self, self.kernel_size, p), convolved)
 
     def propagate(self, m: Moments) -> Moments:
+        _share(m.facts.channels, self.groups, "inputs")
+        m.facts.require_alike_groups("Conv", self.groups)
         m = m.slide(windows_over(self, self.kernel_size, m.shape), "Conv")
         scale, shift = self.w_std**2, self.b_std**2
         return m.affine(
@@ -97,7 +121,7 @@ class Conv(Layer):
 class StandardConv(Layer):
     """A convolution with W ~ N(0, w_std²/(C·taps)) and b ~ N(0, b_std²): widths enter the tangent kernel.
 
-    As `StandardDense`, with fan_in = C·taps; the arguments are those of `Conv`.
+    As `StandardDense`, with fan_in = C·taps; the arguments are those of `Conv`, without `groups`.
 
     Raises:
         InputError: A value is out of range.
@@ -118,7 +142,7 @@ class StandardConv(Layer):
     width: int = eqx.field(static=True, converter=whole)
     kernel_size: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=1)
-    padding: str = eqx.field(static=True, default="SAME")
+    padding: Padding = eqx.field(static=True, converter=as_padding, default="SAME")
     dilation: Extents = eqx.field(static=True, converter=as_extents, default=1)
     w_std: Hyperparameter = hyperparameter(1.0)
     b_std: Hyperparameter = hyperparameter(0.0)
@@ -167,7 +191,18 @@ def _draw(key: PRNGKeyArray, windows: list[Window], channels: int, width: int) -
     return {"W": jax.random.normal(w, shape), "b": jax.random.normal(b, (width,))}
 
 
-def _convolve(layer: Conv | StandardConv, windows: list[Window], weights: Array, x: Array) -> Array:
+def _share(channels: int, groups: int, which: str) -> int:
+    """How many channels each group has."""
+    if channels % groups:
+        raise InputError(
+            f"Conv: groups must divide the channels, found {groups} groups and {channels} {which}; change either"
+        )
+    return channels // groups
+
+
+def _convolve(
+    layer: Conv | StandardConv, windows: list[Window], weights: Array, x: Array, groups: int = 1
+) -> Array:
     """Correlation of the padded batch with the weights."""
     letters = "DHW"[3 - len(windows) :]
     return jax.lax.conv_general_dilated(
@@ -177,4 +212,5 @@ def _convolve(layer: Conv | StandardConv, windows: list[Window], weights: Array,
         "VALID",
         rhs_dilation=[w.dilation for w in windows],
         dimension_numbers=(f"N{letters}C", f"{letters}IO", f"N{letters}C"),
+        feature_group_count=groups,
     )

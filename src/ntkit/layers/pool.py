@@ -11,7 +11,16 @@ from ntkit.batches import Padded
 from ntkit.errors import InputError
 from ntkit.layer import READS_PADDING, Layer, Params, Shape
 from ntkit.layers.shapes import channels_of
-from ntkit.layers.window import Extents, as_extents, check_window, output_shape, through_windows, windows_over
+from ntkit.layers.window import (
+    Extents,
+    Padding,
+    as_extents,
+    as_padding,
+    check_window,
+    output_shape,
+    through_windows,
+    windows_over,
+)
 from ntkit.moments import Moments, Need, Window
 from ntkit.moments.grid import window_sum
 from ntkit.moments.places import check_positions
@@ -22,10 +31,14 @@ class AvgPool(Layer):
 
     K ← A K A', T ← A T A', A the matrix of the mean.
 
+    Local average pooling (LAP), the mean over a box of radius c around every position, before a readout of all positions, is
+    `AvgPool(2*c + 1, stride=1, padding="CIRCULAR") >> Flatten()`, or with "SAME" for zeros outside; see `zoo.cnn_lap`.
+
     Args:
         window: Extent of the window, one number for all dimensions or one each.
         stride: Step between windows; None for the window's extent.
-        padding: "VALID" (windows inside), "SAME" (zeros outside), or "CIRCULAR" (round the grid).
+        padding: "VALID" (windows inside), "SAME" (zeros outside), "CIRCULAR" (round the grid), or how many zeros stand
+            below and above, one pair for each dimension, such as ((1, 2), (0, 1)).
 
     Raises:
         InputError: A value is out of range, or a window is larger than the image.
@@ -38,14 +51,15 @@ class AvgPool(Layer):
 
     References:
         Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes",
-        section 3.2 (global average pooling).
+        section 3.2 (global average pooling);
+        Li et al. (2019), "Enhanced Convolutional Neural Tangent Kernels" (local average pooling).
     """
 
     on_padding = READS_PADDING
 
     window: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=None)
-    padding: str = eqx.field(static=True, default="VALID")
+    padding: Padding = eqx.field(static=True, converter=as_padding, default="VALID")
 
     def __check_init__(self):
         """Check extents."""
@@ -81,7 +95,7 @@ class SumPool(Layer):
 
     window: Extents = eqx.field(static=True, converter=as_extents)
     stride: Extents = eqx.field(static=True, converter=as_extents, default=None)
-    padding: str = eqx.field(static=True, default="VALID")
+    padding: Padding = eqx.field(static=True, converter=as_padding, default="VALID")
 
     def __check_init__(self):
         """Check extents."""
@@ -175,7 +189,7 @@ def pool_windows(layer: Any, positions: tuple[int | None, ...]) -> list[Window]:
     """
     windows = windows_over(layer, layer.window, positions)
     for window, extent in zip(windows, positions, strict=True):
-        if extent is not None and window.size > extent:
+        if isinstance(layer.padding, str) and extent is not None and window.size > extent:
             raise InputError(
                 f"{type(layer).__name__}: the window {layer.window} is larger than the image, whose positions are "
                 f"{positions}; use a smaller window, or fewer pools"

@@ -7,7 +7,7 @@ from jaxtyping import Array
 
 from ntkit.batches import Padded
 from ntkit.errors import InputError
-from ntkit.layer import Shape
+from ntkit.layer import Shape, whole
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Window
 from ntkit.moments.grid import pad_positions
@@ -16,11 +16,17 @@ from ntkit.moments.places import Places, check_positions
 Extents = int | tuple[int, ...]
 
 PADDINGS = ("SAME", "VALID", "CIRCULAR")
+Padding = str | tuple[tuple[int, int], ...]
 
 
 def as_extents(value: Any) -> Any:
     """One number for all dimensions, or a tuple with one each."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def as_padding(value: Any) -> Any:
+    """A name, or tuples of Python's whole numbers."""
+    return tuple(as_padding(v) for v in value) if isinstance(value, (tuple, list)) else whole(value)
 
 
 def step_of(layer: Any, size: Extents) -> Extents:
@@ -38,11 +44,32 @@ def check_window(layer: Any, size: Extents) -> None:
             raise InputError(f"{name}: {what} must be whole numbers of at least 1, found {extents!r}")
         if len(numbers) > 3:
             raise InputError(f"{name}: {what} has {len(numbers)} dimensions; at most 3 are supported")
-    lengths = {len(e) for e in (size, stride, dilation) if isinstance(e, tuple)}
+    check_padding(layer, PADDINGS)
+    given = {"window": size, "stride": stride, "dilation": dilation, "padding": layer.padding}
+    lengths = {len(e) for e in given.values() if isinstance(e, tuple)}
     if len(lengths) > 1:
-        raise InputError(f"{name}: window {size}, stride {stride}, dilation {dilation} differ in dimensions")
-    if layer.padding not in PADDINGS:
-        raise InputError(f"{name}: padding must be one of {', '.join(PADDINGS)}, found {layer.padding!r}")
+        raise InputError(f"{name}: {', '.join(f'{k} {v}' for k, v in given.items())} differ in dimensions")
+
+
+def check_padding(layer: Any, names: tuple[str, ...]) -> None:
+    """Check that the padding is a name, or one pair of whole numbers for each dimension."""
+    pads = layer.padding
+    if isinstance(pads, str) and pads in names:
+        return
+    if not isinstance(pads, tuple) or not pads or not all(map(_is_pair, pads)):
+        raise InputError(
+            f"{type(layer).__name__}: padding must be one of {', '.join(names)}, or how many zeros stand below and above, "
+            f"one pair of whole numbers for each dimension such as ((1, 2), (0, 1)); found {pads!r}"
+        )
+
+
+def _is_pair(value: Any) -> bool:
+    """Whether a value is (low, high), both of them at least 0."""
+    return (
+        isinstance(value, tuple)
+        and len(value) == 2
+        and all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in value)
+    )
 
 
 def windows_over(layer: Any, size: Extents, positions: tuple[int | None, ...]) -> list[Window]:
@@ -51,23 +78,30 @@ def windows_over(layer: Any, size: Extents, positions: tuple[int | None, ...]) -
     Raises:
         InputError: The grid has another number of dimensions, or a window does not fit.
     """
+    windows = [Window(k, s, p, d) for k, s, p, d in by_dimension(layer, size, positions)]
+    for window, extent in zip(windows, positions, strict=True):
+        _outputs(window, extent, type(layer).__name__)
+    return windows
+
+
+def by_dimension(layer: Any, size: Extents, positions: tuple[int | None, ...]) -> list[tuple]:
+    """Size, stride, padding and dilation of a layer along each dimension of a grid.
+
+    Raises:
+        InputError: The grid has another number of dimensions.
+    """
     name = type(layer).__name__
     stride, dilation = step_of(layer, size), getattr(layer, "dilation", 1)
-    fixed = next((len(e) for e in (size, stride, dilation) if isinstance(e, tuple)), None)
+    pads = layer.padding
+    fixed = next((len(e) for e in (size, stride, dilation, pads) if isinstance(e, tuple)), None)
     check_positions(positions, name, fixed)
     if len(positions) > 3:
         raise InputError(f"{name}: at most 3 dimensions of positions are supported, found {positions}")
 
-    def each(extents: Extents) -> tuple[int, ...]:
+    def each(extents: Any) -> tuple:
         return extents if isinstance(extents, tuple) else (extents,) * len(positions)
 
-    windows = [
-        Window(k, s, layer.padding, d)
-        for k, s, d in zip(each(size), each(stride), each(dilation), strict=True)
-    ]
-    for window, extent in zip(windows, positions, strict=True):
-        _outputs(window, extent, name)
-    return windows
+    return list(zip(each(size), each(stride), each(pads), each(dilation), strict=True))
 
 
 def output_shape(layer: Any, size: Extents, shape: Shape) -> tuple[list[Window], tuple[int | None, ...]]:

@@ -92,15 +92,6 @@ class Facts:
             f"{who}: {why}, so second moments do not determine the kernel. Remedy: {remedy}"
         )
 
-    def require_concentrated(self, who: str) -> None:
-        """Refuse a layer that is not linear in the covariance where the covariance is random itself."""
-        if not self.concentrated:
-            raise NoClosedFormError(
-                f"{who}: a finite number of random channels lies below (random masks on the data, or the data added to "
-                "weights), so that its kernel is not determined by their mean. Remedy: put a Dense or Conv between the data "
-                "and that layer"
-            )
-
     def require_centred(self, who: str) -> None:
         """Refuse a normalisation that subtracts a mean of which second moments know nothing."""
         if not (self.centred and self.concentrated):
@@ -113,6 +104,32 @@ class Facts:
                 f"{who}: it follows {where} whose mean over channels is not zero, so second moments do not determine the "
                 "kernel. Remedy: put a Dense or Conv before it, or normalise the data yourself"
             )
+
+    def require_concentrated(self, who: str) -> None:
+        """Refuse what is not linear in a mean over channels that is random itself."""
+        if not self.concentrated:
+            raise NoClosedFormError(
+                f"{who}: a finite number of random channels lies below (random masks on the data, or the data added to "
+                "weights), so that the mean over channels is random and second moments do not determine the kernel. "
+                "Remedy: put a Dense or Conv between the data and that layer"
+            )
+
+    def require_alike_groups(self, who: str, groups: int) -> None:
+        """Refuse weights that read groups of channels, unless the mean over each group is that over all channels."""
+        if groups == 1:
+            return
+        if not self.identical:
+            which = "come from different branches or positions" if self.random else "are the data"
+            why = f"its groups of channels are not alike, since they {which}, and each group has a kernel of its own"
+            remedy = "put a Dense or Conv before it, or use groups=1"
+        elif self.channels == groups:
+            why = "each of its groups has one channel (a depthwise convolution), whose mean does not concentrate at any width"
+            remedy = "use fewer groups, whose channels can grow in number, or sample finite networks with nk.sample"
+        else:
+            return
+        raise NoClosedFormError(
+            f"{who}: {why}, so second moments do not determine the kernel. Remedy: {remedy}"
+        )
 
 
 def sum_of(branches: list[Facts], who: str) -> Facts:

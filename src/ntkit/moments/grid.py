@@ -5,8 +5,9 @@ axes (y, y', x, x') make a window sum a sum of slices along neighbouring axes, w
 """
 
 import functools
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -18,17 +19,31 @@ from ntkit.errors import InputError
 
 
 class Window(NamedTuple):
-    """A sliding window along one dimension of the grid."""
+    """A sliding window along one dimension of the grid.
+
+    Attributes:
+        size: How many taps it has.
+        stride: Step between windows.
+        padding: "SAME", "VALID", "CIRCULAR", or how many zeros stand below and above.
+        dilation: Step between taps.
+        spread: Step between the positions that are read, zeros between them: of a transposed convolution its stride.
+    """
 
     size: int
     stride: int
-    padding: str
+    padding: str | tuple[int, int]
     dilation: int
+    spread: int = 1
 
     @property
     def reach(self) -> int:
         """How many positions the window spans."""
         return (self.size - 1) * self.dilation + 1
+
+    @property
+    def reads_zeros(self) -> bool:
+        """Whether it may read zeros that stand around the positions, or between them."""
+        return self.padding not in ("VALID", "CIRCULAR")
 
     def output(self, extent: int, who: str) -> int:
         """How many windows fit `extent` positions.
@@ -36,17 +51,20 @@ class Window(NamedTuple):
         Raises:
             InputError: None does.
         """
-        if self.padding != "VALID":
+        if self.padding in ("SAME", "CIRCULAR"):
             return -(-extent // self.stride)
-        if extent < self.reach:
+        padded = (extent - 1) * self.spread + 1 + sum(self.pads(extent, who))
+        if padded < self.reach:
             raise InputError(
-                f"{who}: a window over {self.reach} positions does not fit into {extent}; "
+                f"{who}: a window over {self.reach} positions does not fit into {padded}; "
                 "use padding='SAME', a smaller window, or larger images"
             )
-        return (extent - self.reach) // self.stride + 1
+        return (padded - self.reach) // self.stride + 1
 
     def pads(self, extent: int, who: str) -> tuple[int, int]:
         """How many positions are added below and above."""
+        if not isinstance(self.padding, str):
+            return self.padding
         if self.padding == "VALID":
             return 0, 0
         total = max((self.output(extent, who) - 1) * self.stride + self.reach - extent, 0)
@@ -59,8 +77,11 @@ def axes_of(dimension: int, lead: int, paired: bool) -> tuple[int, ...]:
 
 
 def pad(array: Array, axes: tuple[int, ...], window: Window, who: str) -> Array:
-    """Extend the given axes as a window asks, with zeros (SAME) or round the grid (CIRCULAR)."""
+    """Extend the given axes as a window asks, with zeros or round the grid (CIRCULAR)."""
     low, high = window.pads(array.shape[axes[0]], who)
+    if window.spread > 1:
+        around = [(low, high, window.spread - 1) if axis in axes else (0, 0, 0) for axis in range(array.ndim)]
+        return jax.lax.pad(array, jnp.zeros((), array.dtype), around)
     if low == high == 0:
         return array
     widths = [(low, high) if axis in axes else (0, 0) for axis in range(array.ndim)]
@@ -115,6 +136,22 @@ def slide(padded: Array, windows: list[Window], counts: tuple[int, ...], lead: i
     return padded
 
 
+def patches(values: Array, windows: Sequence[Window], shape: tuple[int, ...]) -> list[Array]:
+    """What each tap of windows reads of (n, *positions, k), (n, *shape, k) each."""
+    for d, window in enumerate(windows):
+        values = pad(values, (1 + d,), window, "Conv")
+    # Unless it is settled, XLA reads a padded array through bounds checks, once for every tap.
+    values = settled(values)
+
+    def tap(offsets: tuple[int, ...]) -> Array:
+        starts = [t * w.dilation for t, w in zip(offsets, windows, strict=True)]
+        ends = [s + (n - 1) * w.stride + 1 for s, n, w in zip(starts, shape, windows, strict=True)]
+        cut = [slice(*c) for c in zip(starts, ends, [w.stride for w in windows], strict=True)]
+        return values[:, *cut]
+
+    return [tap(offsets) for offsets in itertools.product(*(range(w.size) for w in windows))]
+
+
 def settled(array: Array) -> Array:
     """The same array, to be computed once: XLA shall not fold its arithmetic into everything that reads it.
 
@@ -140,6 +177,13 @@ def diagonal(array: Array, lead: int) -> Array:
     for d in range(dimensions):
         array = jnp.moveaxis(jnp.diagonal(array, axis1=lead + d, axis2=lead + d + 1), -1, lead + d)
     return array
+
+
+def on_diagonal(array: Array, lead: int) -> Array:
+    """Each position with itself → all pairs of positions, zeros at p ≠ p'."""
+    shape = array.shape[lead:]
+    spread = jnp.expand_dims(array, [lead + 2 * d + 1 for d in range(len(shape))])
+    return jnp.where(same_position(shape), spread, 0.0)
 
 
 def along(array: Array, side: int, lead: int, paired: bool, trailing: int = 0) -> Array:

@@ -201,6 +201,10 @@ class Moments(eqx.Module):
         """Mean over the taps of windows that move together over both positions: the patches of a convolution."""
         return position_maps.slide(self, windows, who)
 
+    def unshared(self, who: str) -> "Moments":
+        """Fresh weights were drawn anew for each position: outputs at p ≠ p' are independent."""
+        return position_maps.unshared(self, who)
+
     def mix(
         self,
         op: Callable[[Array, int, int], Array],

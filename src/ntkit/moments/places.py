@@ -28,6 +28,7 @@ class Places(NamedTuple):
         """
         if self.pattern is not None:
             raise InputError(f"{who}: nodes of a graph have no order; use Aggregate to mix them")
+        check_one_size(window.spread > 1, who)
         room = self.mask.shape[1]
         low, high = window.pads(room, who)
         if window.padding == "CIRCULAR" or (window.padding == "SAME" and window.stride > 1):

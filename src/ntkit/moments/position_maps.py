@@ -21,6 +21,7 @@ from ntkit.moments import grid
 from ntkit.moments.block import Block
 from ntkit.moments.neighbours import Neighbours
 from ntkit.moments.places import Places, check_graphs, check_one_size, check_positions
+from ntkit.moments.plan import Extent
 
 if TYPE_CHECKING:
     from ntkit.moments.moments import Moments
@@ -45,7 +46,7 @@ def slide(m: "Moments", windows: list[grid.Window], who: str) -> "Moments":
             return grid.pad_positions(array, windows, block.lead, block.paired, who)
 
         gap = padded(block.gap)
-        if rows is not None and columns is not None and block.paired and windows[0].padding == "SAME":
+        if rows is not None and columns is not None and block.paired and windows[0].reads_zeros:
             gap = gap + _gap_to_zeros(rows.variances(), columns.variances(), windows, block.lead, who)
         ntk = None if block.ntk is None else mean(padded(block.ntk))
         return block.replace(mean(padded(block.cov)), _stop(mean(gap)), ntk)
@@ -96,6 +97,25 @@ def by_pattern(m: "Moments", neighbours: Neighbours, who: str) -> "Moments":
     """A map of the nodes of each graph."""
     check_graphs(m.places1 is not None and m.places1.pattern is not None, who)
     return by_matrices(m, lambda _, places: neighbours.matrix(places.pattern.astype(m.dtype)), m.shape)
+
+
+def unshared(m: "Moments", who: str) -> "Moments":
+    """Fresh weights were drawn anew for each position: outputs at p ≠ p' are independent."""
+    check_one_size(m.ragged, who)
+
+    def on(block: Block, rows: Block | None, columns: Block | None) -> Block:
+        cut = block.diagonal()
+        if (m.wanted.cross if block.lead == 2 else m.wanted.own) != Extent.PAIRS:
+            return cut
+        pairs = cut.map(lambda a: grid.on_diagonal(a, block.lead))
+        gap = pairs.gap
+        if rows is not None and columns is not None:
+            both = rows.variances(), columns.variances()
+            apart = [grid.along(q, side, block.lead, True) for side, q in enumerate(both)]
+            gap = jnp.where(grid.same_position(m.shape), gap, apart[0] + apart[1])
+        return Block(pairs.cov, _stop(gap), pairs.ntk, block.lead, True)
+
+    return m.blocks(on)
 
 
 def flatten(m: "Moments", who: str) -> "Moments":

@@ -228,6 +228,10 @@ def _window(
     windows = as_windows(windows)
     for k, (window, extent) in enumerate(zip(windows, grid, strict=True)):
         low, high = window.pads(extent, "Conv")
+        if window.spread > 1:
+            raise NotOnTape("zeros between positions, as by ConvTranspose")
+        if low + high >= window.reach:
+            raise NotOnTape("padding with more zeros than a window reads beside a position")
         row[code.TAPS + k], row[code.STRIDE + k] = window.size, window.stride
         row[code.DILATION + k], row[code.LOW + k], row[code.HIGH + k] = window.dilation, low, high
         steps[k] *= window.stride

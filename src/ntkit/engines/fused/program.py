@@ -78,7 +78,8 @@ def as_grid(shape: tuple[int, ...]) -> Grid:
 
 def as_windows(windows: tuple[Window, ...]) -> tuple[Window, ...]:
     """Two windows: one across a line, of one pixel down."""
-    return (Window(1, 1, windows[0].padding, 1),) * (2 - len(windows)) + windows
+    around = "CIRCULAR" if windows[0].padding == "CIRCULAR" else "VALID"
+    return (Window(1, 1, around, 1),) * (2 - len(windows)) + windows
 
 
 def reads_pairs(first: Instruction) -> bool:

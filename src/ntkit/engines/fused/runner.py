@@ -227,9 +227,11 @@ class Runner:
         fields = one.fields[k], twos
         options = self.lanes, self.tangent, self.polynomials, self.space
         self.run_stage(passage.plan, source, ends, fields, same, *options)
-        if passage.pool or after is None:
+        # Of a pool to one pixel, half of the gaps within are taken away here (`Fields.field`).
+        if after is None or (passage.pool and stage.end is not None and as_grid(stage.end.shape) != (1, 1)):
             return result
-        gap, tangent = (weight_of_sum(stage) * r for r in result)
+        weight = 1.0 if passage.pool else weight_of_sum(stage)
+        gap, tangent = (weight * r for r in result)
         if isinstance(stage.end, Mix):
             # What rounding leaves of two equal images counts as 0.
             within = self._half_gaps(after, one.known, columns.known)
