@@ -69,8 +69,7 @@ def by_colours(
     room = room_for(memory, threads)
     sides = [[Block(c) for c in cut(plan, part, offsets, colours, room)] for part in outputs]
     run = _Run(plan, np.dtype(dtype), threads, tangent=tangent)
-    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        both = run.kernels(sides[0], sides[-1] if x2 is not None else None)
+    both = run.kernels(sides[0], sides[-1] if x2 is not None else None)
     rows = np.searchsorted(outputs[0], every[:count])
     columns = rows if x2 is None else np.searchsorted(outputs[1], every[count:])
     nngp, ntk = (None if k is None else k[rows[:, None], columns] for k in both)

@@ -96,6 +96,8 @@ class Passes:
         """Two blocks that are known."""
         return self._run(a, b, dtype)
 
+    # What overflows is infinite in the result, and said there; and lanes that are not in use hold anything.
+    @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def _run(self, a: Block, b: Block, dtype: np.dtype) -> Kernels:
         found: list[Matrix | None] = []
         for k, field in enumerate(self.plan.fields):
