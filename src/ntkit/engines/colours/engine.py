@@ -18,7 +18,7 @@ from ntkit.engines.fused.tile import APART
 from ntkit.layer import Layer
 from ntkit.tape import NotOnTape, record
 
-COLOURS = 1024  # of a block
+COLOURS = 768  # of a block
 
 Found = tuple[np.ndarray, np.ndarray | None, bool]
 
@@ -66,6 +66,9 @@ def by_colours(
     count = len(x1.values) if tape[-1].shape else len(x1)
     every = plan.outputs.colours
     outputs = [np.unique(part) for part in (every[:count], every[count:]) if len(part)]
+    alone = room_for(memory, 1)
+    if tape[-1].shape and room_for(memory, threads) < plan.nodes.count <= alone:
+        threads = 1  # one block of all nodes: pieces of a graph would have most of it in common
     room = room_for(memory, threads)
     sides = [[Block(c) for c in cut(plan, part, offsets, colours, room)] for part in outputs]
     run = _Run(plan, np.dtype(dtype), threads, tangent=tangent)
