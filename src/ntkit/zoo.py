@@ -147,7 +147,7 @@ def gntk(
         >>> import numpy as np, ntkit as nk
         >>> path = nk.Graphs(np.eye(3), [0, 3], [[0, 1], [1, 2]])
         >>> float(nk.ntk(nk.zoo.gntk(blocks=1), path)[0, 0].round(4))
-        17.0812
+        7.8359
 
     References:
         Du, Hou, Salakhutdinov, Poczos, Wang & Xu (2019), "Graph Neural Tangent Kernel: Fusing Graph Neural Networks with
