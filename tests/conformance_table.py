@@ -13,7 +13,7 @@ import ntkit as nk
 
 class Row(NamedTuple):
     layer: nk.Layer
-    shape: tuple[int, ...]
+    shape: tuple[int | None, ...]
     without: tuple[str, ...] = ()
     slow: bool = False
 
@@ -29,6 +29,17 @@ TABLE = [
     Row(nk.Conv(2, 3, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE),
     Row(nk.Conv(2, (2, 3), stride=(1, 2), padding="VALID", w_std=1.3), IMAGE),
     Row(nk.StandardConv(2, 3, stride=2, w_std=1.3, b_std=0.4, w_lr=0.7, b_lr=1.2), LINE, slow=True),
+    # graphs
+    Row(nk.Aggregate(), (None, 4)),
+    Row(nk.Aggregate("mean", self_loops=0.7), (None, 4)),
+    Row(nk.Aggregate("symmetric", self_loops=1.0, steps=3, teleport=0.2), (None, 4), slow=True),
+    # sequences
+    Row(nk.SelfAttention(2, 2, 2, 2, w_key_std=1.2, w_query_std=0.9, b_std=0.3, w_lr=0.7), LINE),
+    Row(nk.SelfAttention(2, 2, 2, 2, mechanism="relu", causal=True, w_value_std=1.3), LINE, slow=True),
+    Row(nk.PositionalEncoding(0.8, 0.6, 0.7), LINE),
+    Row(nk.RNN(2, nk.Relu(), w_std=1.2, u_std=0.9, b_std=0.3, w_lr=0.7, b_lr=1.2), LINE),
+    Row(nk.RNN(2, reverse=True, w_std=1.2), LINE, slow=True),
+    Row(nk.Last(), LINE),
     # positions
     Row(nk.AvgPool(2), (4, 4, 2)),
     Row(nk.SumPool(3, stride=2, padding="CIRCULAR"), LINE, slow=True),
@@ -88,6 +99,14 @@ VARIANTS = [
     Row(nk.RectifiedMonomial(1), VECTOR),
     Row(nk.LayerNorm("channels_and_space"), VECTOR),
     Row(nk.ImageResize((4,), "cubic"), LINE),
+]
+
+# Layers without a closed form keep the laws of finite networks alone; tests/test_monte_carlo_layers.py has theirs.
+SAMPLED = [
+    Row(nk.BatchNorm(epsilon=0.01), IMAGE),
+    Row(nk.BatchNorm(), VECTOR),
+    Row(nk.MaxPool(2), (4, 4, 2)),
+    Row(nk.MaxPool((2, 3), stride=1, padding="SAME"), IMAGE),
 ]
 
 # Exported by ntkit.activations since moments by quadrature are.

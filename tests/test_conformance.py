@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 import ntkit as nk
-from conformance_table import TABLE, VARIANTS, Row
+from conformance_table import SAMPLED, TABLE, VARIANTS, Row
 from ntkit.testing import check_layer, law_names
 
 FINITE = "finite_networks_agree"
@@ -20,7 +20,7 @@ def test_every_public_layer_is_in_the_table():
     layers = {
         c for c in public if inspect.isclass(c) and issubclass(c, nk.Layer) and not inspect.isabstract(c)
     }
-    missing = layers - {type(row.layer) for row in TABLE}
+    missing = layers - {type(row.layer) for row in (*TABLE, *SAMPLED)}
     assert not missing, f"add a row to tests/conformance_table.py for {sorted(c.__name__ for c in missing)}"
 
 
@@ -31,6 +31,14 @@ def test_every_public_layer_is_in_the_table():
 @pytest.mark.every(4)
 def test_laws(row: Row):
     check_layer(row.layer, row.shape, without=(*row.without, FINITE))
+
+
+OF_FINITE_NETWORKS = ("rates_are_shaped_like_parameters", "spec_round_trips")
+
+
+@pytest.mark.parametrize("row", SAMPLED, ids=name_of)
+def test_laws_of_layers_without_closed_form(row: Row):
+    check_layer(row.layer, row.shape, without=[law for law in law_names() if law not in OF_FINITE_NETWORKS])
 
 
 def only_finite(layer: nk.Layer, shape: tuple[int, ...], width: int) -> None:

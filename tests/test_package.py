@@ -18,6 +18,7 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 HEAVY = {
     "dask",
     "diffrax",
+    "flax",
     "jinja2",
     "lineax",
     "matfree",
@@ -31,8 +32,20 @@ HEAVY = {
 HEAVY |= {"rich", "sklearn", "torch", "typer", "zarr"}
 
 # From the ground up: a file or folder may import what stands before it, or its own kind.
-KERNELS = ["errors", "moments", "layer", "activations", "layers", "spec", "zoo"]
-KERNELS += ["arrays", "tape", "engines", "kernels", "kernel_fn"]
+KERNELS = [
+    "errors",
+    "batches",
+    "moments",
+    "layer",
+    "activations",
+    "layers",
+    "spec",
+    "zoo",
+    "lifting",
+    "arrays",
+    "pair",
+]
+KERNELS += ["sampling", "tape", "engines", "kernels", "kernel_fn", "averaging", "preprocessing"]
 ON_KERNELS = ["gram", "solve", "finite", "predict", "features", "analysis", "estimators"]
 FLOORS = [*KERNELS, *ON_KERNELS, "datasets", "plot", "study", "cli"]
 

@@ -4,8 +4,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jaxtyping import Array
 
+from ntkit.batches import Ragged
 from ntkit.errors import InputError
+
+Inputs = Array | np.ndarray | list | Ragged
+
+DEFAULT_MEMORY = 2 * 2**30  # bytes that working arrays may take, unless told otherwise
 
 
 def traced(*trees: Any) -> bool:

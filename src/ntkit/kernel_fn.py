@@ -4,9 +4,17 @@ import hashlib
 import json
 from typing import Any, Protocol, runtime_checkable
 
+import jax
+import numpy as np
+
+from ntkit.arrays import DEFAULT_MEMORY, Inputs
 from ntkit.engines import explain
-from ntkit.kernels import DEFAULT_MEMORY, Inputs, KernelPair, check_network, diagonal, kernel, nngp, ntk
-from ntkit.layer import Layer
+from ntkit.engines.choice import MONTE_CARLO
+from ntkit.errors import InputError
+from ntkit.kernels import check_network, diagonal, kernel, nngp, ntk
+from ntkit.layer import Layer, couples_examples
+from ntkit.pair import KernelPair
+from ntkit.sampling import NETWORKS
 from ntkit.spec import to_spec
 
 
@@ -46,15 +54,28 @@ class _NetworkKernel:
         return ntk(self.net, x1, x2, **self.options)
 
     def diag(self, x: Inputs) -> KernelPair:
+        if self.options["engine"] == MONTE_CARLO:
+            return jax.tree.map(lambda k: np.diagonal(k).T, self(x))
         return diagonal(self.net, x, dtype=self.options["dtype"], memory=self.options["memory"])
 
     @property
     def fingerprint(self) -> str:
         what = {"net": to_spec(self.net), "dtype": str(self.options["dtype"])}
+        if self.options["engine"] == MONTE_CARLO:
+            what["networks"] = self.options["networks"]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
     def for_tiles(self, shape: tuple[int, ...], n1: int, n2: int | None) -> "_NetworkKernel":
-        """The same kernel for tiles of a matrix: on one thread, and the engine is the one for the whole matrix."""
+        """The same kernel for tiles of a matrix: on one thread, and the engine is the one for the whole matrix.
+
+        Raises:
+            InputError: The kernel of a tile is no tile of the kernel.
+        """
+        if couples_examples(self.net):
+            raise InputError(
+                "the network has a layer in which examples act on one another (BatchNorm), so its kernel belongs to a batch "
+                "and cannot be computed in tiles; call nk.kernel on the whole batch"
+            )
         options = {**self.options, "threads": 1}
         if options["engine"] == "auto":
             options["engine"] = explain(self.net, shape, n1, n2).engine
@@ -68,15 +89,17 @@ def kernel_fn(
     dtype: Any = None,
     memory: int = DEFAULT_MEMORY,
     threads: int | None = None,
+    networks: int = NETWORKS,
 ) -> KernelFn:
     """The kernel of an architecture as a function of the data; the options are those of `kernel`.
 
     Args:
         net: The architecture.
-        engine: "auto", "reference" or "fused".
+        engine: "auto", "reference", "fused" or "monte_carlo".
         dtype: float32 or float64; None for that of the data.
         memory: Bytes that the working arrays may take.
         threads: Threads of the fused engine; None for one a core.
+        networks: How many networks engine="monte_carlo" averages.
 
     Raises:
         InputError: `net` is not a network; by `fingerprint`, when it has no JSON form.
@@ -88,4 +111,4 @@ def kernel_fn(
         ((3, 3), (3,))
     """
     check_network(net)
-    return _NetworkKernel(net, engine=engine, dtype=dtype, memory=memory, threads=threads)
+    return _NetworkKernel(net, engine=engine, dtype=dtype, memory=memory, threads=threads, networks=networks)

@@ -1,36 +1,22 @@
-"""`kernel`, `nngp` and `ntk`: the exact kernels of an infinitely wide network, in tiles of bounded memory."""
+"""`kernel`, `nngp` and `ntk`: the exact kernels of an infinitely wide network, or samples of it."""
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import Array
 
-from ntkit.arrays import check_batch, traced, working_dtype
-from ntkit.batches import Graphs, Ragged, check_same_kind
+from ntkit.arrays import DEFAULT_MEMORY, Inputs, check_batch, traced, working_dtype
+from ntkit.batches import Graphs, Padded, Ragged, check_same_kind
 from ntkit.engines import explain, ragged_tiles, reference, tiles
-from ntkit.engines.choice import ENGINES
+from ntkit.engines.choice import ENGINES, MONTE_CARLO
 from ntkit.errors import InputError, NoClosedFormError, NumericalError
 from ntkit.layer import Layer
 from ntkit.layers import Aggregate
-
-DEFAULT_MEMORY = 2 * 2**30
-
-Inputs = Array | np.ndarray | list | Ragged
-
-
-class KernelPair(NamedTuple):
-    """Both kernels of one architecture; NumPy arrays outside of a JAX trace.
-
-    Attributes:
-        nngp: (n1, n2), E[f(x) f(x')] of one output over random weights.
-        ntk: (n1, n2), the neural tangent kernel of one output.
-    """
-
-    nngp: Any
-    ntk: Any
+from ntkit.pair import KernelPair
+from ntkit.sampling import NETWORKS, SampledKernel, sampled
 
 
 def kernel(
@@ -42,6 +28,7 @@ def kernel(
     dtype: Any = None,
     memory: int = DEFAULT_MEMORY,
     threads: int | None = None,
+    networks: int = NETWORKS,
 ) -> KernelPair:
     """NNGP and NTK of an architecture, all widths going to infinity.
 
@@ -51,14 +38,17 @@ def kernel(
         x2: (n2, …) alike; None for `x1` with itself, an exactly symmetric kernel in which equal row numbers are one
             example (which Dropout tells from two equal ones).
         engine: "reference" (JAX, every network), "fused" (compiled for the CPU, the networks that it has instructions for), or
-            "auto", the one that `nk.engines.explain` names.
+            "auto", the one that `nk.engines.explain` names. "monte_carlo" samples finite networks, as wide as their layers say:
+            any network, with standard errors; "auto" never does.
         dtype: float32 or float64; None for that of `x1` (integers count as float64).
         memory: Bytes that the working arrays may take, 2 GiB unless told; more examples are computed in tiles.
         threads: Threads of the fused engine; None for one a core. (Those of the reference engine are JAX's.)
+        networks: How many networks engine="monte_carlo" averages, ≥ 2: always the same ones. `nk.sample` takes a key.
 
     Returns:
         A pair with `.nngp` and `.ntk`, each (n1, n2); (n1, n2, P1, P2) where the network ends with P positions, which are 0
-        beyond the end of a sequence; (nodes1, nodes2) where it ends with the nodes of one graph.
+        beyond the end of a sequence; (nodes1, nodes2) where it ends with the nodes of one graph. A sampled one is a
+        `SampledKernel`, a pair that has `.nngp_error` and `.ntk_error` beside.
 
     Raises:
         InputError: The data, their shape, or an option is not usable.
@@ -76,6 +66,8 @@ def kernel(
         Jacot, Gabriel & Hongler (2018), "Neural Tangent Kernel", Theorem 1; Lee et al. (2018), "Deep Neural Networks as
         Gaussian Processes", equation (5).
     """
+    if engine == MONTE_CARLO:
+        return _sampled(net, x1, x2, networks, dtype, memory)
     nngp_, ntk_ = _compute(net, x1, x2, engine, dtype, memory, threads, tangent=True)
     return KernelPair(nngp_, ntk_)
 
@@ -89,6 +81,7 @@ def nngp(
     dtype: Any = None,
     memory: int = DEFAULT_MEMORY,
     threads: int | None = None,
+    networks: int = NETWORKS,
 ) -> Any:
     """The NNGP alone, at less cost; arguments and errors are those of `kernel`.
 
@@ -97,6 +90,8 @@ def nngp(
         >>> nk.nngp(nk.Dense(1), np.eye(2)).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
+    if engine == MONTE_CARLO:
+        return _sampled(net, x1, x2, networks, dtype, memory, tangent=False).nngp
     return _compute(net, x1, x2, engine, dtype, memory, threads, tangent=False)[0]
 
 
@@ -109,6 +104,7 @@ def ntk(
     dtype: Any = None,
     memory: int = DEFAULT_MEMORY,
     threads: int | None = None,
+    networks: int = NETWORKS,
 ) -> Any:
     """The NTK alone; arguments and errors are those of `kernel`.
 
@@ -117,6 +113,8 @@ def ntk(
         >>> nk.ntk(nk.Dense(1), np.eye(2)).tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
+    if engine == MONTE_CARLO:
+        return _sampled(net, x1, x2, networks, dtype, memory).ntk
     return _compute(net, x1, x2, engine, dtype, memory, threads, tangent=True)[1]
 
 
@@ -258,6 +256,24 @@ def _checked_ragged(net: Layer, x1: Any, x2: Any, dtype: Any) -> tuple[Ragged, R
     return found[0], found[1] if x2 is not None else None, dtype
 
 
+def _sampled(
+    net: Layer, x1: Inputs, x2: Inputs | None, networks: int, dtype: Any, memory: int, *, tangent: bool = True
+) -> SampledKernel:
+    """The kernels of finite networks, of one key, so that blocks of a matrix belong to the same networks."""
+    check_network(net)
+    if traced(net, x1, x2):
+        raise InputError(
+            f'engine="{MONTE_CARLO}" draws and averages networks one after another, which JAX does not trace; call it outside '
+            "of jit, grad and vmap"
+        )
+    key = jax.random.key(0)
+    found = sampled(
+        net, x1, x2, key=key, count=networks, units=None, dtype=dtype, memory=memory, tangent=tangent
+    )
+    _check_finite(net, found)
+    return jax.tree.map(tiles.symmetrised, found) if x2 is None else found
+
+
 def _checked(x1: Inputs, x2: Inputs | None, dtype: Any) -> tuple[np.ndarray, np.ndarray, np.dtype, bool]:
     """Both batches as finite arrays of the working dtype, and whether they are one."""
     symmetric = x2 is None
@@ -278,7 +294,7 @@ def _traced(net: Layer, x1: Inputs, x2: Inputs | None, *, tangent: bool):
         room = max(map(ragged_tiles.room_of, (x1, x1 if x2 is None else x2)))
         dtype = jax.numpy.result_type(float)
         x1, x2 = x1.padded(room, dtype), None if x2 is None else x2.padded(room, dtype)  # type: ignore[union-attr]
-    else:
+    elif not isinstance(x1, Padded):
         x1, x2 = _rows(x1), None if x2 is None else _rows(x2)
     if x2 is not None:
         return reference.pairs(

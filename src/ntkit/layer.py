@@ -95,10 +95,14 @@ class Layer(eqx.Module):
 
     Weights live outside: `init` makes them and `apply` takes them. Subclasses are final; a new layer implements
     `init`, `apply` and `propagate`, and `rates` and `needs` where the defaults do not fit.
+
+    Attributes:
+        couples_examples: Whether the finite outputs of an example depend on the others in its batch (BatchNorm).
     """
 
     on_padding: ClassVar[str] = ONE_SIZE
     """What the finite layer does with examples of different sizes: EACH_POSITION, READS_PADDING or ONE_SIZE."""
+    couples_examples: ClassVar[bool] = False
 
     @abc.abstractmethod
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
@@ -163,6 +167,15 @@ def run(layer: Layer, params: Params, x: Any, key: PRNGKeyArray | None = None) -
 def stages(layer: Layer) -> tuple[Layer, ...]:
     """The layers of a stack; of another layer, itself."""
     return layer.layers if isinstance(layer, Serial) else (layer,)
+
+
+def couples_examples(net: Any) -> bool:
+    """Whether a layer anywhere in a network lets the examples of a batch act on one another."""
+
+    def couples(part: Any) -> bool:
+        return getattr(part, "couples_examples", False)
+
+    return any(map(couples, jax.tree.leaves(net, is_leaf=couples)))
 
 
 def plan(layer: Layer, after: Need) -> list[Need]:

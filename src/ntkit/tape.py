@@ -178,6 +178,10 @@ class Tape:
         """Dropout."""
         return self._then(Inflate((self.number,), self.shape, float(extra)), self.facts.after_mask())
 
+    def require_concentrated(self, who: str) -> None:
+        """As `Moments.require_concentrated`."""
+        self.facts.require_concentrated(who)
+
     def require_one_size(self, who: str) -> None:
         """As `Moments.require_one_size`."""
         check_one_size(None in self.shape, who)
@@ -249,6 +253,26 @@ class Tape:
     def rescale(self, *_: Any, **__: Any) -> "Tape":
         """Refuse."""
         raise NotOnTape("a normalisation such as LayerNorm")
+
+    def read_last(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("the last of several positions, as by Last")
+
+    def attend(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("attention")
+
+    def attend_at_random(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("attention")
+
+    def recur(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("a recurrent layer")
+
+    def add_field(self, *_: Any) -> "Tape":
+        """Refuse."""
+        raise NotOnTape("a positional encoding")
 
     def select(self, *_: Any) -> "Tape":
         """Refuse."""

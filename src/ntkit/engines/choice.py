@@ -11,11 +11,13 @@ from ntkit.engines import reference
 from ntkit.engines.fused import code
 from ntkit.engines.fused.compile import compile_network
 from ntkit.engines.fused.program import Program
-from ntkit.errors import InputError
+from ntkit.errors import InputError, NoClosedFormError
 from ntkit.layer import Layer
+from ntkit.sampling import cost_of
 from ntkit.tape import NotOnTape
 
-ENGINES = ("auto", "reference", "fused")
+MONTE_CARLO = "monte_carlo"
+ENGINES = ("auto", "reference", "fused", MONTE_CARLO)
 
 # Nanoseconds of one core for a pair of pixels and a layer, on a processor of 2023; estimates are within a factor of three.
 _REFERENCE_NS = 8.0
@@ -32,6 +34,7 @@ _FUSED_NS = {
 _ENTRY_NS = 30.0  # to take the product of two examples and to write both kernels
 # Below, what the reference engine takes is less than what loading the compiled code of the other one may take.
 WORTH_SECONDS = 2.0
+_PER_SECOND = 2e10  # multiplications of gradients and of passes through finite networks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +42,7 @@ class Explanation:
     """What `explain` says.
 
     Attributes:
-        engine: "fused" or "reference".
+        engine: "fused", "reference" or "monte_carlo".
         why: The reason.
         seconds: About how long the kernel takes, without the time to compile.
         bytes_per_pair: About how much working memory a pair of examples takes with that engine.
@@ -58,19 +61,28 @@ class Explanation:
 
 
 def explain(
-    net: Layer, shape: tuple[int, ...], n1: int = 1000, n2: int | None = None, *, dtype: Any = np.float32
+    net: Layer,
+    shape: tuple[int, ...],
+    n1: int = 1000,
+    n2: int | None = None,
+    *,
+    engine: str = "auto",
+    dtype: Any = np.float32,
 ) -> Explanation:
     """Which engine `engine="auto"` takes for a kernel of examples of this shape, and about how long it takes.
+
+    Asked for "monte_carlo", it says which layer makes that necessary, if one does.
 
     Args:
         net: The network.
         shape: (*positions, channels) of one example.
         n1: The number of rows.
         n2: The number of columns; None for the rows with themselves.
+        engine: "auto" or "monte_carlo".
         dtype: float32 or float64.
 
     Raises:
-        InputError: The network does not take such examples.
+        InputError: The network does not take such examples, or `engine` is something else.
         NoClosedFormError: Second moments do not determine the network's kernel.
 
     Example:
@@ -81,6 +93,10 @@ def explain(
     """
     if not all(isinstance(s, int) and s > 0 for s in shape) or not shape:
         raise InputError(f"shape must be (*positions, channels) of one example, found {shape!r}")
+    if engine not in ("auto", MONTE_CARLO):
+        raise InputError(f'explain: engine must be "auto" or "{MONTE_CARLO}", found {engine!r}')
+    if engine == MONTE_CARLO:
+        return _of_samples(net, shape, n1, n2, dtype)
     itemsize = np.dtype(dtype).itemsize
     entries = n1 * n2 if n2 is not None else n1 * (n1 + 1) // 2
     cores = os.cpu_count() or 1
@@ -98,6 +114,21 @@ def explain(
         )
     seconds = entries * (_seconds(program) + _ENTRY_NS * 1e-9) * (itemsize / 4) / cores
     return Explanation("fused", "every layer has an instruction", seconds, _bytes(program, itemsize))
+
+
+def _of_samples(net: Layer, shape: tuple[int, ...], n1: int, n2: int | None, dtype: Any) -> Explanation:
+    """Of finite networks, as many as are drawn unless told otherwise."""
+    rows, columns = (min(n, 2) for n in (n1, n1 if n2 is None else n2))
+    x1, x2 = (jax.ShapeDtypeStruct((n, *shape), np.float32) for n in (rows, columns))
+    numbers = np.arange(rows), np.arange(columns)
+    why = "it was asked for; other engines have the closed form"
+    try:
+        jax.eval_shape(lambda a, b: reference.pairs(net, a, b, *numbers, tangent=True), x1, x2)
+    except NoClosedFormError as error:
+        # Such messages begin with the layer's name.
+        why = f"{str(error).partition(':')[0]} has no closed form"
+    cost = cost_of(net, shape, n1, 0 if n2 is None else n2, np.dtype(dtype).itemsize)
+    return Explanation(MONTE_CARLO, why, cost.multiplications / _PER_SECOND, cost.bytes_per_example * 2)
 
 
 def _seconds(program: Program) -> float:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -111,12 +112,12 @@ def _how(*trees) -> tuple[Start, Step]:
     return (_start, _step) if inside else (_compiled_start, _compiled_step)
 
 
-def _start(x1: Array, x2, rows, columns, known=None, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
+def _start(x1: Any, x2, rows, columns, known=None, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
     same = None if rows is None or columns is None else rows[:, None] == columns[None, :]
     return input_moments(x1, x2, begin=begin, wanted=wanted, same=same, tangent=tangent, known=known)
 
 
-def _compiled_start(x1: Rows, x2, rows, columns, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
+def _compiled_start(x1: Any, x2, rows, columns, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
     """`_start` by a compiled program, long vectors multiplied by BLAS."""
     vectors = not isinstance(x1, Padded) and x1.ndim == 2
     long = x2 is not None and vectors and x1.shape[1] > FEW_CHANNELS  # type: ignore[union-attr]

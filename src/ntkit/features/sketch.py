@@ -14,8 +14,9 @@ from ntkit.arrays import check_batch, check_whole, working_dtype
 from ntkit.errors import InputError
 from ntkit.features.draws import Draws
 from ntkit.features.passage import Passage
-from ntkit.kernels import KernelPair, check_network
+from ntkit.kernels import check_network
 from ntkit.layer import Layer
+from ntkit.pair import KernelPair
 from ntkit.spec import to_spec
 from ntkit.tape import Average, Inflate, Instruction, NotOnTape, record
 

@@ -18,8 +18,8 @@ from ntkit.gram.plan import Plan, Tile
 from ntkit.gram.progress import Progress
 from ntkit.gram.result import Arrays, Memory, Result
 from ntkit.kernel_fn import KernelFn, kernel_fn
-from ntkit.kernels import KernelPair
 from ntkit.layer import Layer
+from ntkit.pair import KernelPair
 
 KERNELS = ("nngp", "ntk")
 _SECONDS = 4.0  # that a tile may take: an interrupted run loses no more

@@ -17,7 +17,7 @@ from ntkit.errors import InputError
 from ntkit.gram.plan import Plan, Tile
 from ntkit.gram.result import Arrays, write
 from ntkit.gram.room import check_disk
-from ntkit.kernels import KernelPair
+from ntkit.pair import KernelPair
 
 _FORMAT = 1
 _STATE, _LOG, _LOCK = "state.json", "tiles.log", "lock"

@@ -112,6 +112,6 @@ class Aggregate(Layer):
             row = int(wrong.argmax())
             graph = int((x.offsets <= row).sum()) - 1
             raise InputError(
-                f"Aggregate: node {row - x.offsets[graph]} of graph {graph} of {name} has degree {min(out[row], into[row]):g}, by "
-                f"which normalisation={self.normalisation!r} would divide; add self_loops=1, or leave the node out"
+                f"Aggregate: node {row - x.offsets[graph]} of graph {graph} of {name} has degree {min(out[row], into[row]):g}, "
+                f"by which normalisation={self.normalisation!r} would divide; add self_loops=1, or leave the node out"
             )

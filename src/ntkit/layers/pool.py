@@ -52,7 +52,7 @@ class AvgPool(Layer):
         check_window(self, self.window)
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        return (), (*_pooled(self, shape)[1], shape[-1])
+        return (), (*pooled_shape(self, shape), shape[-1])
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         return _pool_batch(self, x, mean=True)
@@ -88,7 +88,7 @@ class SumPool(Layer):
         check_window(self, self.window)
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        return (), (*_pooled(self, shape)[1], shape[-1])
+        return (), (*pooled_shape(self, shape), shape[-1])
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         return _pool_batch(self, x, mean=False)
@@ -167,7 +167,12 @@ class GlobalSumPool(Layer):
         return after.of_mixing()
 
 
-def _windows(layer: AvgPool | SumPool, positions: tuple[int | None, ...]) -> list[Window]:
+def pool_windows(layer: Any, positions: tuple[int | None, ...]) -> list[Window]:
+    """The windows of a pool over a grid, none larger than the image.
+
+    Raises:
+        InputError: One is.
+    """
     windows = windows_over(layer, layer.window, positions)
     for window, extent in zip(windows, positions, strict=True):
         if extent is not None and window.size > extent:
@@ -178,9 +183,10 @@ def _windows(layer: AvgPool | SumPool, positions: tuple[int | None, ...]) -> lis
     return windows
 
 
-def _pooled(layer: AvgPool | SumPool, shape: Shape) -> tuple[list[Window], tuple[int | None, ...]]:
-    _windows(layer, shape[:-1])
-    return output_shape(layer, layer.window, shape)
+def pooled_shape(layer: Any, shape: Shape) -> tuple[int | None, ...]:
+    """The positions that a pool leaves of those of one example."""
+    pool_windows(layer, shape[:-1])
+    return output_shape(layer, layer.window, shape)[1]
 
 
 def _pool_batch(layer: AvgPool | SumPool, x: Any, *, mean: bool) -> Any:
@@ -189,12 +195,12 @@ def _pool_batch(layer: AvgPool | SumPool, x: Any, *, mean: bool) -> Any:
             values = window_sum(values, (1 + d,), window, type(layer).__name__)
         return values / math.prod(w.size for w in windows) if mean else values
 
-    return through_windows(layer, x, lambda positions: _windows(layer, positions), pooled)
+    return through_windows(layer, x, lambda positions: pool_windows(layer, positions), pooled)
 
 
 def _pool_moments(layer: AvgPool | SumPool, m: Moments, *, mean: bool) -> Moments:
     name = type(layer).__name__
-    windows = _windows(layer, m.shape)
+    windows = pool_windows(layer, m.shape)
     shape = tuple(w.output(n, name) for w, n in zip(windows, m.shape, strict=True))
 
     def pool(array: Array, axis: int, dimension: int) -> Array:

@@ -92,6 +92,15 @@ class Facts:
             f"{who}: {why}, so second moments do not determine the kernel. Remedy: {remedy}"
         )
 
+    def require_concentrated(self, who: str) -> None:
+        """Refuse a layer that is not linear in the covariance where the covariance is random itself."""
+        if not self.concentrated:
+            raise NoClosedFormError(
+                f"{who}: a finite number of random channels lies below (random masks on the data, or the data added to "
+                "weights), so that its kernel is not determined by their mean. Remedy: put a Dense or Conv between the data "
+                "and that layer"
+            )
+
     def require_centred(self, who: str) -> None:
         """Refuse a normalisation that subtracts a mean of which second moments know nothing."""
         if not (self.centred and self.concentrated):

@@ -4,6 +4,7 @@ Every array begins with `lead` axes for examples: two for pairs of examples, one
 axes (y, y', x, x') make a window sum a sum of slices along neighbouring axes, which XLA turns into contiguous passes.
 """
 
+import functools
 import math
 from collections.abc import Callable
 from typing import NamedTuple
@@ -66,20 +67,38 @@ def pad(array: Array, axes: tuple[int, ...], window: Window, who: str) -> Array:
     return jnp.pad(array, widths, mode="wrap" if window.padding == "CIRCULAR" else "constant")
 
 
-def tap_sum(padded: Array, axes: tuple[int, ...], window: Window, count: int) -> Array:
-    """Sum over the taps of a window that moves along all the given axes of a padded array together."""
+def _taps(padded: Array, axes: tuple[int, ...], window: Window, count: int) -> list[Array]:
+    """What a window reads that moves along all the given axes of a padded array together, tap by tap."""
 
     def tap(t: int) -> Array:
         start = t * window.dilation
         cut = slice(start, start + (count - 1) * window.stride + 1, window.stride)
         return padded[tuple(cut if axis in axes else slice(None) for axis in range(padded.ndim))]
 
-    return sum_of_list([tap(t) for t in range(window.size)])
+    return [tap(t) for t in range(window.size)]
+
+
+def tap_sum(padded: Array, axes: tuple[int, ...], window: Window, count: int) -> Array:
+    """Sum over the taps of a window that moves along all the given axes of a padded array together."""
+    return sum_of_list(_taps(padded, axes, window, count))
 
 
 def window_sum(array: Array, axes: tuple[int, ...], window: Window, who: str) -> Array:
     """Sum over the taps of a window that moves along all the given axes together, padding included."""
     return tap_sum(pad(array, axes, window, who), axes, window, window.output(array.shape[axes[0]], who))
+
+
+def window_max(array: Array, axis: int, window: Window, who: str) -> Array:
+    """The largest over the taps of a window that moves along one axis; padding with zeros becomes none."""
+    low, high = window.pads(array.shape[axis], who)
+    widths = [(low, high) if a == axis else (0, 0) for a in range(array.ndim)]
+    if window.padding == "CIRCULAR":
+        padded = pad(array, (axis,), window, who)
+    else:
+        padded = jnp.pad(array, widths, constant_values=-jnp.inf)
+    return functools.reduce(
+        jnp.maximum, _taps(padded, (axis,), window, window.output(array.shape[axis], who))
+    )
 
 
 def pad_positions(array: Array, windows: list[Window], lead: int, paired: bool, who: str) -> Array:
@@ -168,3 +187,11 @@ def as_matrix(array: Array, lead: int) -> Array:
     positions = math.prod(array.shape[a] for a in rows)
     moved = jnp.transpose(array, (*range(lead), *rows, *columns))
     return moved.reshape(*array.shape[:lead], positions, positions) if dimensions else array
+
+
+def from_matrix(array: Array, lead: int, shape: tuple[int, ...]) -> Array:
+    """(…, positions, positions) → (…, y, y', x, x'), for a grid of this shape."""
+    d = len(shape)
+    split = array.reshape(*array.shape[:lead], *shape, *shape)
+    axes = [lead + k + side * d for k in range(d) for side in (0, 1)]
+    return jnp.transpose(split, (*range(lead), *axes))

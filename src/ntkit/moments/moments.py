@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool
 
-from ntkit.moments import combine, grid, position_maps
+from ntkit.moments import attention_maps, combine, grid, position_maps, positional, recurrence
 from ntkit.moments.block import Block
-from ntkit.moments.elementwise import Elementwise
+from ntkit.moments.elementwise import Elementwise, activated
 from ntkit.moments.facts import Facts
 from ntkit.moments.neighbours import Neighbours
 from ntkit.moments.places import Places, check_one_size, check_positions
@@ -117,6 +117,10 @@ class Moments(eqx.Module):
         """Raise `NoClosedFormError` unless the mean over channels is zero."""
         self.facts.require_centred(who)
 
+    def require_concentrated(self, who: str) -> None:
+        """Raise `NoClosedFormError` unless means over channels equal their expectations."""
+        self.facts.require_concentrated(who)
+
     def require_one_size(self, who: str) -> None:
         """Raise `InputError` where examples differ in size."""
         check_one_size(self.ragged, who)
@@ -134,15 +138,7 @@ class Moments(eqx.Module):
 
         def on(block: Block, rows: Block, columns: Block) -> Block:
             pair = block.pair(rows.variances(), columns.variances())
-            ntk = None
-            if block.ntk is not None:
-                s = activation.dual_slope(pair)
-                if activation.discontinuous:
-                    # Infinite; where nothing below is trained, neither 0·∞ nor its gradient shall appear.
-                    s = jnp.where(block.ntk == 0, 0.0, s)
-                ntk = block.ntk * s
-            cov, gap = activation.dual(pair), _stop(activation.gap(pair))
-            return block.replace(_like(cov, block.cov), _like(gap, block.cov), ntk)
+            return block.replace(*activated(activation, pair, block.ntk))
 
         return self.blocks(on, facts=self.facts.after_activation(activation.odd))
 
@@ -231,6 +227,26 @@ class Moments(eqx.Module):
         """A map of the nodes of graphs: cov ← M cov M'ᵀ, M that of each graph."""
         return position_maps.by_pattern(self, neighbours, who)
 
+    def read_last(self, who: str) -> "Moments":
+        """The last position of each example alone."""
+        return position_maps.read_last(self, who)
+
+    def attend(self, weights: Callable[[Array, Array], Array]) -> "Moments":
+        """Positions averaged by weights(K(x, x), mask of keys) of each example."""
+        return attention_maps.attend(self, weights)
+
+    def attend_at_random(self, query_rate: Number, other_rate: Number) -> "Moments":
+        """Positions averaged by random logits, of independent queries and keys."""
+        return attention_maps.attend_at_random(self, query_rate, other_rate)
+
+    def recur(self, cell: "recurrence.Cell") -> "Moments":
+        """A recurrent layer, along the positions."""
+        return recurrence.recur(self, cell)
+
+    def add_field(self, covariance: Array, rate: Number, who: str) -> "Moments":
+        """Plus a random field of positions, one for all examples: K[p, p'] ← K + covariance, T ← T + rate·covariance."""
+        return positional.add_field(self, covariance, rate, who)
+
     def select(self, indices: list[Array], shape: tuple[int, ...], kept: list[int], who: str) -> "Moments":
         """Read chosen positions: indices[d] along dimension d, of which only the dimensions `kept` stay."""
         return position_maps.select(self, indices, shape, kept, who)
@@ -290,7 +306,3 @@ def _mean_over_positions(q: Array, places: Places | None) -> Array:
     weights = jnp.ones((1, *q.shape[1:]), q.dtype) if places is None else places.mask.astype(q.dtype)
     mean = jnp.sum(weights * q, axis=axes, keepdims=True) / jnp.sum(weights, axis=axes, keepdims=True)
     return jnp.broadcast_to(mean, q.shape)
-
-
-def _like(array: Array, reference: Array) -> Array:
-    return jnp.broadcast_to(array, reference.shape).astype(reference.dtype)

@@ -84,18 +84,18 @@ def readout(m: "Moments", who: str, *, mean: bool) -> "Moments":
     if not m.ragged:
         return mix(m, pooling(mean), (), drop=True, windows=None, who=who)
 
-    def weights(places: Places) -> Array:
+    def weights(_: Block, places: Places) -> Array:
         mask = places.mask[:, None, :].astype(m.dtype)
         return mask / jnp.sum(mask, axis=-1, keepdims=True) if mean else mask
 
-    read = _by_matrices(m, weights, (1,))
+    read = by_matrices(m, weights, (1,))
     return dataclasses.replace(_squeeze(read), places1=None, places2=None)
 
 
 def by_pattern(m: "Moments", neighbours: Neighbours, who: str) -> "Moments":
     """A map of the nodes of each graph."""
     check_graphs(m.places1 is not None and m.places1.pattern is not None, who)
-    return _by_matrices(m, lambda places: neighbours.matrix(places.pattern.astype(m.dtype)), m.shape)
+    return by_matrices(m, lambda _, places: neighbours.matrix(places.pattern.astype(m.dtype)), m.shape)
 
 
 def flatten(m: "Moments", who: str) -> "Moments":
@@ -159,6 +159,20 @@ def zeroed(m: "Moments") -> "Moments":
     return m.placed_blocks(on)
 
 
+def read_last(m: "Moments", who: str) -> "Moments":
+    """The last position of each example."""
+    check_positions(m.shape, who, 1)
+
+    def unit(_: Block, places: Places | None) -> Array:
+        if places is None:
+            return jnp.eye(m.shape[0], dtype=m.dtype)[None, -1:]
+        mask = places.mask.astype(m.dtype)
+        beyond = jnp.concatenate([mask[:, 1:], jnp.zeros_like(mask[:, :1])], axis=1)
+        return (mask - beyond)[:, None, :]
+
+    return dataclasses.replace(_squeeze(by_matrices(m, unit, (1,))), places1=None, places2=None)
+
+
 def _behind(m: "Moments", windows: list[grid.Window], shape: tuple[int, ...], who: str) -> "Moments":
     """The moments with the places that are left behind windows."""
     if m.places1 is None:
@@ -189,21 +203,27 @@ def _squeeze(m: "Moments") -> "Moments":
 # Maps that differ by example ------------------------------------------------------------------------------------------
 
 
-def _by_matrices(m: "Moments", matrix: Callable[[Places], Array], shape: tuple[int, ...]) -> "Moments":
-    """A linear map of a line of positions: of each example, matrix(places)[example]."""
+def by_matrices(
+    m: "Moments", matrix: Callable[[Block, Places | None], Array], shape: tuple[int, ...]
+) -> "Moments":
+    """A linear map of all positions: of each example, matrix(what it has with itself, its places), (n, positions, P)."""
 
     def on(block: Block, rows: Block | None, columns: Block | None, sides: Sides) -> Block:
-        a, b = matrix(sides[0]), matrix(sides[1])
+        a, b = matrix(rows, sides[0]), matrix(columns, sides[1])  # type: ignore[arg-type]
 
         def linear(array: Array) -> Array:
             left, right = (a, b) if block.lead == 1 else (a[:, None], b[None])
-            return left @ array @ jnp.swapaxes(right, -1, -2)
+            return left @ grid.as_matrix(array, block.lead) @ jnp.swapaxes(right, -1, -2)
 
         cov, gap = linear(block.cov), jnp.zeros((), block.cov.dtype)
         if rows is not None and columns is not None and rows.paired and columns.paired:
             gap = _gap_of_matrices(linear(block.gap), block.lead, (a, rows), (b, columns))
         ntk = None if block.ntk is None else linear(block.ntk)
-        return block.replace(cov, _stop(jnp.broadcast_to(gap, cov.shape)), ntk)
+        parts = [
+            None if k is None else grid.from_matrix(k, block.lead, shape)
+            for k in (cov, _stop(jnp.broadcast_to(gap, cov.shape)), ntk)
+        ]
+        return block.replace(*parts)  # type: ignore[arg-type]
 
     return _own_where_paired(m.placed_blocks(on, shape=shape), m)
 
@@ -212,10 +232,11 @@ def _gap_of_matrices(joint: Array, lead: int, *sides: tuple[Array, Block]) -> Ar
     """The gap behind maps that differ by example, given A D A'ᵀ; differences that are rounding alone become 0."""
     spread, sums, means = [], [], []
     for side, (a, own) in enumerate(sides):
-        inner = 0.5 * jnp.einsum("npi,nij,npj->np", a, own.gap, a)
+        inner = 0.5 * jnp.sum((a @ grid.as_matrix(own.gap, 1)) * a, axis=-1)
         spread.append(grid.along(inner, side, lead, True))
         sums.append(grid.along(jnp.sum(a, axis=-1), side, lead, True))
-        means.append(grid.along(jnp.einsum("npi,ni->np", a, own.variances()), side, lead, True))
+        q = grid.diagonal(grid.as_matrix(own.cov, 1), 1)
+        means.append(grid.along(jnp.einsum("npi,ni->np", a, q), side, lead, True))
     apart = spread[0] + spread[1]
     uneven = (sums[0] - sums[1]) * (means[0] - means[1])
     gap = joint - apart + uneven

@@ -7,7 +7,7 @@ import numpy as np
 
 from ntkit.errors import InputError
 from ntkit.kernel_fn import KernelFn
-from ntkit.kernels import KernelPair
+from ntkit.pair import KernelPair
 
 MEMORY = 2**28  # bytes of the two kernels of a tile
 

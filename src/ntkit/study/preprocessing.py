@@ -8,6 +8,7 @@ from jaxtyping import Float
 
 from ntkit.datasets import Table
 from ntkit.errors import InputError
+from ntkit.preprocessing import Channels
 
 
 @dataclass(frozen=True)
@@ -85,15 +86,14 @@ def fit_table(train: Table) -> TableScaling:
 class ChannelScaling:
     """Images or sequences: subtract a mean and divide by a standard deviation, one of each per channel."""
 
-    mean: Float[np.ndarray, " channels"]
-    deviation: Float[np.ndarray, " channels"]
+    channels: Channels
     notes: tuple[str, ...]
 
     def __call__(
         self, x: Float[np.ndarray, "rows *positions channels"]
     ) -> Float[np.ndarray, "rows *positions channels"]:
         """The scaled examples, of the same shape."""
-        return (x - self.mean) / self.deviation
+        return self.channels.transform(np.asarray(x, np.float64))
 
 
 def fit_channels(train: Float[np.ndarray, "rows *positions channels"]) -> ChannelScaling:
@@ -102,13 +102,11 @@ def fit_channels(train: Float[np.ndarray, "rows *positions channels"]) -> Channe
     Raises:
         InputError: every channel is constant.
     """
-    values = train.reshape(-1, train.shape[-1]).astype(np.float64)
-    mean, deviation = _centre(values), _spread(values)
-    if not np.any(deviation > 0):
-        raise InputError("every training image is the same constant: there is nothing to learn from")
-    channels = "The channel was" if len(mean) == 1 else f"The {len(mean)} channels were"
-    notes = (f"{channels} standardised over all training pixels: mean 0, standard deviation 1.",)
-    return ChannelScaling(mean, np.where(deviation > 0, deviation, 1.0), notes)
+    channels = Channels().fit(train)
+    count = len(channels.mean_)
+    which = "The channel was" if count == 1 else f"The {count} channels were"
+    notes = (f"{which} standardised over all training pixels: mean 0, standard deviation 1.",)
+    return ChannelScaling(channels, notes)
 
 
 @dataclass(frozen=True)

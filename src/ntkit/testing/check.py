@@ -41,7 +41,7 @@ def law_names() -> tuple[str, ...]:
 
 def check_layer(
     layer: Layer,
-    shape: tuple[int, ...],
+    shape: tuple[int | None, ...],
     *,
     without: Collection[str] = (),
     width: int = 512,
@@ -58,6 +58,7 @@ def check_layer(
     Args:
         layer: The layer. Its fields called `width` fit `shape`; wider networks multiply all of them by one factor.
         shape: The shape of one of its inputs, channels last, without the batch; few channels and positions suffice.
+            Of a layer of graphs (None, channels).
         without: Names of laws that do not apply, such as "spec_round_trips" for a layer that holds a function.
         width: Channels of the layer's inputs in the finite networks, a multiple of `shape[-1]`.
         count: How many finite networks at least, ≥ 2; more are drawn until `error` is reached.
@@ -78,7 +79,7 @@ def check_layer(
         raise InputError(
             f"check_layer: no law is called {', '.join(unknown)}; the laws are {', '.join(law_names())}"
         )
-    if width % shape[-1]:
+    if shape[-1] is None or width % shape[-1]:
         raise InputError(
             f"check_layer: width must be a multiple of the {shape[-1]} channels of {shape}, found {width}"
         )

@@ -5,7 +5,7 @@ import math
 import jax
 import numpy as np
 
-from ntkit.kernels import KernelPair, kernel
+from ntkit.pair import KernelPair
 from ntkit.sampling import SampledKernel, sample
 from ntkit.testing.subject import Subject
 from ntkit.testing.widths import count_weights
@@ -43,9 +43,9 @@ def _compare(subject: Subject, width: int, count: int, error: float) -> tuple[Ke
     net = subject.widened_to(width, frozen=True)
     rows = np.array([0, 1, 4, 5])  # of x, none of them equal
     x = subject.x[rows]
-    expected = KernelPair(*(k[np.ix_(rows, rows)] for k in kernel(net, subject.x)))
+    expected = KernelPair(*(k[np.ix_(rows, rows)] for k in subject.kernel(net, subject.x)))
     key = jax.random.key(subject.seed)
-    found = sample(net, x.astype(np.float32), key=key, count=count, units=_UNITS)
+    found = sample(net, subject.batch(x.astype(np.float32)), key=key, count=count, units=_UNITS)
     while (worst := _largest_error(expected, found)) > error:
         more = math.ceil(count * max(1.0, 1.1 * found.count / count * ((worst / error) ** 2 - 1)))
         if not found.count + more <= _MOST * count:
@@ -55,7 +55,9 @@ def _compare(subject: Subject, width: int, count: int, error: float) -> tuple[Ke
                 f"{error:.1%}, and would need {found.count + more} networks: take smaller hyperparameters or a larger count",
             )
         key, now = jax.random.split(key)
-        found = found.merge(sample(net, x.astype(np.float32), key=now, count=more, units=_UNITS))
+        found = found.merge(
+            sample(net, subject.batch(x.astype(np.float32)), key=now, count=more, units=_UNITS)
+        )
     return expected, found
 
 

@@ -8,9 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ntkit.kernels import KernelPair, diagonal, kernel, moments_by_layer
-from ntkit.layer import Layer
+from ntkit.batches import Padded
+from ntkit.kernels import diagonal, moments_by_layer
+from ntkit.layer import Layer, run
 from ntkit.layers import Flatten
+from ntkit.pair import KernelPair
 from ntkit.spec import from_spec, to_spec
 from ntkit.testing.subject import Subject
 
@@ -28,9 +30,11 @@ def shapes_agree(subject: Subject) -> None:
     params, shape = subject.layer.init(key, subject.shape)
     for n in (1, 3):
         out = jax.eval_shape(
-            lambda p, x: subject.layer.apply(p, x, key=key), params, jnp.ones((n, *subject.shape))
+            lambda p, x: _values(run(subject.layer, p, subject.batch(x), key)),
+            params,
+            jnp.ones((n, *subject.extents)),
         )
-        if out.shape != (n, *shape):
+        if out.shape != (n, *subject.extents_of(shape)):
             subject.fail("shapes_agree", f"init says {shape}, apply gives {out.shape} for {n} rows")
 
 
@@ -62,7 +66,7 @@ def cross_is_block_of_joint(subject: Subject) -> None:
     """The kernel of (x1, x2) is the block of the kernel of all rows."""
     n = len(subject.x1)
     block = [k[:n, n:] for k in subject.joint]
-    cross = kernel(subject.net, subject.x1, subject.x2)
+    cross = subject.kernel(subject.net, subject.x1, subject.x2)
     subject.demand_near("cross_is_block_of_joint", "of (x1, x2)", cross, block, _ROUNDING)
 
 
@@ -70,7 +74,10 @@ def kernel_is_symmetric(subject: Subject) -> None:
     """k(x, x') = k(x', x), exactly for one batch and to rounding for two."""
     turned = [_turned(k) for k in subject.joint]
     subject.demand_near("kernel_is_symmetric", "of (x, x), transposed,", turned, subject.joint, 0.0)
-    there, back = kernel(subject.net, subject.x1, subject.x2), kernel(subject.net, subject.x2, subject.x1)
+    there, back = (
+        subject.kernel(subject.net, subject.x1, subject.x2),
+        subject.kernel(subject.net, subject.x2, subject.x1),
+    )
     subject.demand_near(
         "kernel_is_symmetric", "of (x2, x1), transposed,", map(_turned, back), there, _ROUNDING
     )
@@ -92,14 +99,20 @@ def plan_changes_nothing(subject: Subject) -> None:
     """What `needs` leaves out is not missed: all pairs of positions, the diagonal alone, single examples agree."""
     law, joint = "plan_changes_nothing", subject.joint
     subject.demand_near(
-        law, "with everything known", moments_by_layer(subject.net, subject.x)[-1][1], joint, _ROUNDING
+        law,
+        "with everything known",
+        moments_by_layer(subject.net, subject.batch(subject.x))[-1][1],
+        joint,
+        _ROUNDING,
     )
     own = [np.einsum("ii...->i...", k) for k in joint]
-    subject.demand_near(law, "of every row with itself", diagonal(subject.net, subject.x), own, _ROUNDING)
+    subject.demand_near(
+        law, "of every row with itself", diagonal(subject.net, subject.batch(subject.x)), own, _ROUNDING
+    )
     if joint.nngp.ndim == 4:
         mean = [np.einsum("ijpp->ij", k) / k.shape[-1] for k in joint]
         subject.demand_near(
-            law, "behind Flatten", kernel(subject.net >> Flatten(), subject.x), mean, _ROUNDING
+            law, "behind Flatten", subject.kernel(subject.net >> Flatten(), subject.x), mean, _ROUNDING
         )
 
 
@@ -108,7 +121,7 @@ def zero_rows_are_finite(subject: Subject) -> None:
     first = eqx.tree_at(lambda layer: layer.b_std, subject.net.layers[0], 0.0)
     net = eqx.tree_at(lambda n: n.layers[0], subject.net, first)
     x = subject.x * (np.arange(len(subject.x)) % 3 != 1).reshape(-1, *[1] * (subject.x.ndim - 1))
-    pair = kernel(net, x)
+    pair = subject.kernel(net, x)
     subject.demand_near("zero_rows_are_finite", "with rows of zeros", pair, pair, 0.0)
     _demand_finite(subject, "zero_rows_are_finite", _gradients(subject)(net, x)[1])
 
@@ -116,10 +129,10 @@ def zero_rows_are_finite(subject: Subject) -> None:
 def float32_is_near_float64(subject: Subject) -> None:
     """Both precisions agree to 1e-4 of the largest entry, and single precision stays single."""
     law, x = "float32_is_near_float64", subject.x.astype(np.float32)
-    single = kernel(subject.net, x)
+    single = subject.kernel(subject.net, x)
     if any(k.dtype != np.float32 for k in single):
         subject.fail(law, f"float32 data give {single.nngp.dtype}")
-    subject.demand_near(law, "in float32", single, kernel(subject.net, x.astype(np.float64)), 1e-4)
+    subject.demand_near(law, "in float32", single, subject.kernel(subject.net, x.astype(np.float64)), 1e-4)
 
 
 def jit_is_eager(subject: Subject) -> None:
@@ -132,7 +145,7 @@ def new_values_compile_nothing(subject: Subject) -> None:
     """Other values of the hyperparameters run in the programs of the first, under `jit` and outside of it."""
     law, program = "new_values_compile_nothing", _gradients(subject)
     program(subject.net, subject.x)
-    kernel(subject.net, subject.x)
+    subject.kernel(subject.net, subject.x)
     compiled: list[str] = []
 
     def listen(event: str, *_: Any, **__: Any) -> None:
@@ -142,7 +155,7 @@ def new_values_compile_nothing(subject: Subject) -> None:
     traced = program.traces
     jax.monitoring.register_event_duration_secs_listener(listen)
     try:
-        pair = kernel(subject.changed, subject.x)
+        pair = subject.kernel(subject.changed, subject.x)
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     inside, _ = program(subject.changed, subject.x)
@@ -160,7 +173,7 @@ def gradients_are_derivatives(subject: Subject) -> None:
     _demand_finite(subject, law, (of_net, of_x))
     draw = np.random.default_rng(subject.seed)
     way = draw.normal(size=subject.x.shape)
-    ends = [_weighted(kernel(subject.net, subject.x + s * _STEP * way)) for s in (1, -1)]
+    ends = [_weighted(subject.kernel(subject.net, subject.x + s * _STEP * way)) for s in (1, -1)]
     _demand_derivative(subject, "the inputs", float(np.sum(np.asarray(of_x) * way)), ends)
     leaves, tree = jax.tree.flatten(subject.net)
     jumps = getattr(subject.layer, "discontinuous", False)
@@ -169,7 +182,7 @@ def gradients_are_derivatives(subject: Subject) -> None:
             continue  # the learning rates below a jump: there is no tangent kernel but at 0
         for place in np.ndindex(np.shape(leaves[i])):
             nets = [jax.tree.unflatten(tree, _moved(leaves, i, place, s * _STEP)) for s in (1, -1)]
-            ends = [_weighted(kernel(net, subject.x)) for net in nets]
+            ends = [_weighted(subject.kernel(net, subject.x)) for net in nets]
             _demand_derivative(
                 subject, f"net{jax.tree_util.keystr(path)}", float(np.asarray(gradient)[place]), ends
             )
@@ -201,14 +214,14 @@ def _demand_finite(subject: Subject, law: str, gradients: Any) -> None:
 class _Program:
     """Both kernels of (x, x), and the gradients of a weighted sum of their entries, compiled; counts its traces."""
 
-    def __init__(self) -> None:
+    def __init__(self, subject: Subject) -> None:
         self.traces = 0
 
         def run(net: Layer, x: jax.Array) -> tuple[KernelPair, tuple]:
             self.traces += 1
 
             def total(net: Layer, x: jax.Array) -> tuple[jax.Array, KernelPair]:
-                pair = kernel(net, x)
+                pair = subject.kernel(net, x)
                 return _weighted(pair), pair
 
             gradients, pair = jax.grad(total, argnums=(0, 1), has_aux=True)(net, x)
@@ -224,7 +237,7 @@ class _Program:
 def _gradients(subject: Subject) -> _Program:
     """The program of a subject, one for all laws."""
     if subject.program is None:
-        subject.program = _Program()
+        subject.program = _Program(subject)
     return subject.program
 
 
@@ -238,3 +251,7 @@ def _weighted(pair: KernelPair) -> Any:
 
 def _turned(k: np.ndarray) -> np.ndarray:
     return k.transpose(1, 0, 3, 2) if k.ndim == 4 else k.T
+
+
+def _values(y: Any) -> Any:
+    return y.values if isinstance(y, Padded) else y

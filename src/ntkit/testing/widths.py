@@ -1,4 +1,4 @@
-"""Networks of other widths: the same architecture, every field called `width` multiplied."""
+"""Networks of other widths: the same architecture, every field that counts channels multiplied."""
 
 import dataclasses
 from collections.abc import Callable
@@ -6,12 +6,15 @@ from typing import Any
 
 from ntkit.layer import Layer
 
+# Fields that count channels.
+WIDTHS = ("width", "key_width", "value_width")
+
 
 def widened(layer: Layer, factor: int) -> Layer:
     """The same layer, the width of every layer inside multiplied by `factor`.
 
     Args:
-        layer: A layer or network; fields called `width` count, at any depth of nesting.
+        layer: A layer or network; fields called `width`, `key_width` or `value_width` count, at any depth of nesting.
         factor: ≥ 1.
 
     Example:
@@ -23,7 +26,7 @@ def widened(layer: Layer, factor: int) -> Layer:
     changes = {}
     for field in dataclasses.fields(layer):
         old = getattr(layer, field.name)
-        new = old * factor if field.name == "width" else _inside(old, lambda child: widened(child, factor))
+        new = old * factor if field.name in WIDTHS else _inside(old, lambda child: widened(child, factor))
         if new is not old:
             changes[field.name] = new
     return dataclasses.replace(layer, **changes) if changes else layer

@@ -9,7 +9,7 @@ import numpy as np
 
 from ntkit.finite.empirical.kernels import MEMORY, nngp, ntk
 from ntkit.kernel_fn import KernelFn
-from ntkit.kernels import KernelPair
+from ntkit.pair import KernelPair
 
 _ROWS = 32  # whose kernel with each other is computed for the diagonal
 

@@ -11,55 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, PRNGKeyArray
 
-from ntkit.arrays import check_batch, check_whole, working_dtype
+from ntkit.arrays import DEFAULT_MEMORY, Inputs, check_batch, check_whole, working_dtype
+from ntkit.batches import Padded, Ragged, check_same_kind
 from ntkit.errors import InputError
-from ntkit.kernels import DEFAULT_MEMORY, Inputs
-from ntkit.layer import Layer, Params, Shape
+from ntkit.layer import Layer, Params, Shape, couples_examples, run
+from ntkit.sampling.cost import NETWORKS, values_of
+from ntkit.sampling.sampled_kernel import Running, SampledKernel, finished, merged, with_positions
 
 Network: TypeAlias = Layer | tuple[Callable, Callable]
 
 _AT_ONCE = 8  # networks; more gain nothing on a CPU, whose cores these fill
-
-
-class SampledKernel(NamedTuple):
-    """Means over finite networks, and how sure they are; the shapes are those of `kernel`.
-
-    Attributes:
-        nngp: (n1, n2), mean over networks and output units of f(x) f(x').
-        ntk: (n1, n2), mean of the empirical tangent kernels.
-        nngp_error: (n1, n2), standard errors of `nngp`.
-        ntk_error: (n1, n2), standard errors of `ntk`.
-        count: How many networks were drawn.
-    """
-
-    nngp: np.ndarray
-    ntk: np.ndarray
-    nngp_error: np.ndarray
-    ntk_error: np.ndarray
-    count: int  # type: ignore[assignment]  # the field of tuples of this name counts values; nobody asks that here
-
-    def merge(self, other: "SampledKernel") -> "SampledKernel":
-        """The result of both samples together, as if drawn in one; their keys must differ.
-
-        Raises:
-            InputError: The kernels differ in shape.
-
-        Example:
-            >>> import jax, numpy as np, ntkit as nk
-            >>> net = nk.Dense(16) >> nk.Relu() >> nk.Dense(1)
-            >>> a, b = (nk.sample(net, np.eye(2), key=jax.random.key(seed), count=8) for seed in (0, 1))
-            >>> a.merge(b).count
-            16
-
-        References:
-            Chan, Golub & LeVeque (1983), "Algorithms for Computing the Sample Variance", equation (1.5b).
-        """
-        if self.nngp.shape != other.nngp.shape:
-            raise InputError(
-                f"merge: the samples are of kernels shaped {self.nngp.shape} and {other.nngp.shape}; "
-                "draw both for the same inputs"
-            )
-        return _finished(_merged(_running(self), _running(other)))
 
 
 def sample(
@@ -68,7 +29,7 @@ def sample(
     x2: Inputs | None = None,
     *,
     key: PRNGKeyArray,
-    count: int = 64,
+    count: int = NETWORKS,
     units: int | None = None,
     dtype: Any = None,
     memory: int = DEFAULT_MEMORY,
@@ -81,13 +42,17 @@ def sample(
         ntk[i, j] = mean of Σ_k rate_k · ∂f_o(x_i)/∂θ_k · ∂f_o(x_j)/∂θ_k,
 
     with `net.rates(θ)` for a network of layers and rates of 1 for a pair of functions. A standard error is the standard
-    deviation over networks by √count. Only running means and sums of squares are kept, whatever the count.
+    deviation over networks by √count. Only running means and sums of squares are kept, whatever the count. Network
+    number i is the same for any data, count and memory, so blocks of one matrix that share a key fit together.
+
+    Where layers let examples act on one another (`BatchNorm`), all rows, `x1` with `x2` behind it, are one batch, and the
+    gradients are those of the whole batch: the kernel is that of this batch and of no other.
 
     Args:
         net: A network; or a pair (init, apply) with init(key, shape of one example) → (params, output shape) and
-            apply(params, x) → (n, *positions, O). Rows of x must not act on one another: each is computed by itself
-            (so that `Dropout` draws a mask for every row and network).
-        x1: (n1, d) or (n1, *positions, channels).
+            apply(params, x) → (n, *positions, O). Rows of x must not act on one another in a pair of functions: each
+            is computed by itself (so that `Dropout` draws a mask for every row and network).
+        x1: (n1, d) or (n1, *positions, channels); or a batch of `Graphs` or `Sequences`, for a network of layers.
         x2: (n2, …) alike; None for `x1` with itself.
         key: A JAX random key.
         count: How many networks, ≥ 2.
@@ -112,9 +77,53 @@ def sample(
         Novak et al. (2019), "Bayesian Deep Convolutional Networks with Many Channels are Gaussian Processes",
         section 4 (Monte Carlo estimates of the kernel).
     """
+    return sampled(net, x1, x2, key=key, count=count, units=units, dtype=dtype, memory=memory, tangent=True)
+
+
+def sampled(
+    net: Network,
+    x1: Inputs,
+    x2: Inputs | None,
+    *,
+    key: PRNGKeyArray,
+    count: int,
+    units: int | None,
+    dtype: Any,
+    memory: int,
+    tangent: bool,
+) -> SampledKernel:
+    """`sample`, or without `tangent` the NNGP alone, with zeros for the NTK."""
     net = _as_layer(net)
     count = check_whole("sample: count", count, 2)
     units = None if units is None else check_whole("sample: units", units, 1)
+    rows, dtype = _batches(x1, x2, dtype)
+    with jax.enable_x64(dtype == np.float64):
+        batches = tuple(jax.tree.map(jnp.asarray, r) for r in rows)
+        trained, outputs = _trained(net, key, batches)
+        if not tangent:
+            trained = _Trained((False,) * len(trained.leaves), 0, 0)
+        units = outputs.shape[-1] if units is None else min(units, outputs.shape[-1])
+        at_once, block = _sizes(trained, math.prod(outputs.shape[:-1]), sum(map(len, rows)), count, memory)
+        running: Running | None = None
+        keys = jax.random.split(key, -(-count // at_once) * at_once)
+        for start in range(0, count, at_once):
+            weights = jnp.asarray(np.arange(start, start + at_once) < count, dtype)
+            part = _draw(net, keys[start : start + at_once], weights, batches, trained, units, block)
+            part = Running(*(np.asarray(a, np.float64) for a in part))
+            running = part if running is None else merged(running, part)
+    assert running is not None
+    return with_positions(finished(running), (len(rows[0]), len(rows[-1])), len(outputs.shape) > 1)
+
+
+def _batches(x1: Any, x2: Any, dtype: Any) -> tuple[list, np.dtype]:
+    """The batches, of `dtype`, of which there are one or two; those of different sizes padded."""
+    if isinstance(x1, Ragged) or isinstance(x2, Ragged):
+        if x2 is not None:
+            check_same_kind(x1, x2)
+        ragged = [x1] if x2 is None else [x1, x2]
+        dtype = working_dtype(x1.values, dtype)
+        room = max(int(x.sizes.max()) for x in ragged)
+        return [x.padded(room, dtype) for x in ragged], dtype
     x1 = check_batch(x1, "x1")
     dtype = working_dtype(x1, dtype)
     rows = [x1] if x2 is None else [x1, check_batch(x2, "x2")]
@@ -122,66 +131,12 @@ def sample(
         raise InputError(
             f"x2 must hold examples shaped like x1's, {x1.shape[1:]}; found {rows[-1].shape[1:]}"
         )
-    with jax.enable_x64(dtype == np.float64):
-        batches = tuple(jnp.asarray(r, dtype) for r in rows)
-        trained, outputs = _trained(net, key, batches[0])
-        units = outputs.shape[-1] if units is None else min(units, outputs.shape[-1])
-        at_once, block = _sizes(trained, math.prod(outputs.shape[:-1]), sum(map(len, rows)), count, memory)
-        running: _Running | None = None
-        keys = jax.random.split(key, -(-count // at_once) * at_once)
-        for start in range(0, count, at_once):
-            weights = jnp.asarray(np.arange(start, start + at_once) < count, dtype)
-            part = _draw(net, keys[start : start + at_once], weights, batches, trained, units, block)
-            part = _Running(*(np.asarray(a, np.float64) for a in part))
-            running = part if running is None else _merged(running, part)
-    assert running is not None
-    return _with_positions(_finished(running), (len(rows[0]), len(rows[-1])), len(outputs.shape) > 1)
+    return [r.astype(dtype) for r in rows], dtype
 
 
-# Running means ----------------------------------------------------------------------------------------------------------
-
-
-class _Running(NamedTuple):
-    """Count, means (2, …) of both kernels, and sums of squared deviations from them."""
-
-    count: Any
-    mean: Any
-    squares: Any
-
-
-def _merged(a: _Running, b: _Running) -> _Running:
-    """Chan, Golub & LeVeque (1983), equation (1.5b)."""
-    count = a.count + b.count
-    step = b.mean - a.mean
-    return _Running(
-        count,
-        a.mean + step * (b.count / count),
-        a.squares + b.squares + step**2 * (a.count * b.count / count),
-    )
-
-
-def _finished(running: _Running) -> SampledKernel:
-    n = running.count
-    error = np.sqrt(running.squares / (n * (n - 1)))
-    return SampledKernel(running.mean[0], running.mean[1], error[0], error[1], int(n))
-
-
-def _running(found: SampledKernel) -> _Running:
-    n = np.asarray(float(found.count))
-    errors = np.stack([found.nngp_error, found.ntk_error])
-    return _Running(n, np.stack([found.nngp, found.ntk]), errors**2 * n * (n - 1))
-
-
-def _with_positions(found: SampledKernel, rows: tuple[int, int], positions: bool) -> SampledKernel:
-    """(n1·P, n2·P) → (n1, n2, P, P), or as it is for vectors."""
-    if not positions:
-        return found
-
-    def split(k: np.ndarray) -> np.ndarray:
-        return k.reshape(rows[0], k.shape[0] // rows[0], rows[1], k.shape[1] // rows[1]).transpose(0, 2, 1, 3)
-
-    nngp, ntk, nngp_error, ntk_error = (split(k) for k in found[:4])
-    return SampledKernel(nngp, ntk, nngp_error, ntk_error, found.count)
+def _shape(batch: Array | Padded) -> tuple[int, ...]:
+    """The shape of one example."""
+    return (batch.values if isinstance(batch, Padded) else batch).shape[1:]
 
 
 # One network ------------------------------------------------------------------------------------------------------------
@@ -204,10 +159,11 @@ class _Plain(eqx.Module):
 
 
 class _Trained(NamedTuple):
-    """Which parameters have a rate other than 0, leaf by leaf, and the bytes of their values."""
+    """Which parameters have a rate other than 0, leaf by leaf; the bytes of an example's gradients, and of what passes back."""
 
     leaves: tuple[bool, ...]
     size: int
+    passing: int
 
 
 def _as_layer(net: Any) -> Any:
@@ -227,27 +183,55 @@ def _moving(net: Any, key: PRNGKeyArray, shape: Shape) -> list[Array]:
     return [jnp.any(r != 0) for r in jax.tree.leaves(net.rates(params))]
 
 
-def _trained(net: Any, key: PRNGKeyArray, x: Array) -> tuple[_Trained, jax.ShapeDtypeStruct]:
+def _trained(net: Any, key: PRNGKeyArray, batches: tuple) -> tuple[_Trained, jax.ShapeDtypeStruct]:
     """What is trained, and the shape of one example's outputs."""
-    leaves = tuple(map(bool, _moving(net, key, x.shape[1:])))
+    shape = _shape(batches[0])
+    leaves = tuple(map(bool, _moving(net, key, shape)))
 
     def run(k: PRNGKeyArray) -> tuple[Params, Array]:
-        params, _ = net.init(k, x.shape[1:])
-        return jax.tree.leaves(params), _example(net, params, x[0], k)
+        params, _ = net.init(k, shape)
+        sides, of_row = _examples(net, batches, k)
+        row, mask = jax.tree.map(lambda a: a[0], sides[0])
+        return jax.tree.leaves(params), of_row(params, row, mask)
 
     params, outputs = jax.eval_shape(run, key)
     size = sum(math.prod(p.shape) * p.dtype.itemsize for p, keep in zip(params, leaves, strict=True) if keep)
-    return _Trained(leaves, size), outputs
+    passing = 0
+    if couples_examples(net):
+        if isinstance(batches[0], Padded):
+            raise InputError(
+                "sample: BatchNorm needs examples of one size, and graphs and sequences differ; leave it out"
+            )
+        passing = sum(map(len, batches)) * values_of(net, shape) * batches[0].dtype.itemsize
+    return _Trained(leaves, size, passing), outputs
 
 
-def _example(net: Any, params: Params, row: Array, key: PRNGKeyArray) -> Array:
-    """Outputs of one example, (*positions, O)."""
-    return jnp.atleast_1d(net.apply(params, row[None], key=key)[0])
+def _examples(net: Any, batches: tuple, key: PRNGKeyArray) -> tuple[list, Callable[..., Array]]:
+    """Both sides, (rows, keys) each, and the function that makes the outputs (*positions, O) of a row and its key.
+
+    Where examples act on one another a row is its number, and its outputs are read from those of the whole batch.
+    """
+    sizes = [len(b) for b in batches]
+    if couples_examples(net):
+        joint, numbers = jnp.concatenate(batches), jnp.arange(sum(sizes))
+
+        def of_number(params: Params, number: Array, _: Array) -> Array:
+            return jnp.atleast_1d(net.apply(params, joint, key=key)[number])
+
+        return [(part, part) for part in (numbers[: sizes[0]], numbers[-sizes[-1] :])], of_number
+    masks = jax.random.split(key, sum(sizes))
+
+    def of_row(params: Params, row: Any, mask: Array) -> Array:
+        batch = jax.tree.map(lambda a: a[None], row)
+        y = run(net, params, batch, mask) if isinstance(net, Layer) else net.apply(params, batch, key=mask)
+        return jnp.atleast_1d((y.masked() if isinstance(y, Padded) else y)[0])
+
+    return [(batches[0], masks[: sizes[0]]), (batches[-1], masks[-sizes[-1] :])], of_row
 
 
 def _sizes(trained: _Trained, positions: int, rows: int, count: int, memory: int) -> tuple[int, int]:
     """How many networks, and how many rows of each, have their gradients in memory together."""
-    row = max(1, positions * trained.size)
+    row = max(1, positions * trained.size + trained.passing)
     block = max(1, min(rows, memory // (2 * row)))
     if memory < row:
         raise InputError(
@@ -260,32 +244,32 @@ def _sizes(trained: _Trained, positions: int, rows: int, count: int, memory: int
 @functools.partial(jax.jit, static_argnames=("trained", "units", "block"))
 def _draw(
     net: Any, keys: Array, weights: Array, batches: tuple, trained: _Trained, units: int, block: int
-) -> _Running:
+) -> Running:
     """Both kernels of a few networks; those of weight 0 only fill the batch."""
     values = jax.vmap(lambda k: _of_one(net, k, batches, trained, units, block))(keys)
     spread = weights.reshape(-1, 1, 1, 1)
     total = jnp.sum(weights)
     mean = jnp.sum(spread * values, axis=0) / total
-    return _Running(total, mean, jnp.sum(spread * (values - mean) ** 2, axis=0))
+    return Running(total, mean, jnp.sum(spread * (values - mean) ** 2, axis=0))
 
 
 def _of_one(net: Any, key: PRNGKeyArray, batches: tuple, trained: _Trained, units: int, block: int) -> Array:
     """(2, n1·P, n2·P), NNGP and NTK of one network."""
     weights_key, mask_key = jax.random.split(key)
-    params, _ = net.init(weights_key, batches[0].shape[1:])
+    params, _ = net.init(weights_key, _shape(batches[0]))
     leaves, tree = jax.tree.flatten(params)
     moving = [leaf for leaf, keep in zip(leaves, trained.leaves, strict=True) if keep]
     rates = [r for r, keep in zip(jax.tree.leaves(net.rates(params)), trained.leaves, strict=True) if keep]
 
-    def outputs(some: list[Array], row: Array, k: PRNGKeyArray) -> Array:
+    sides, of_row = _examples(net, batches, mask_key)
+
+    def outputs(some: list[Array], row: Array, k: Array) -> Array:
         """(P, O) of one example, as a function of what is trained."""
         rest = iter(some)
         full = [next(rest) if keep else leaf for leaf, keep in zip(leaves, trained.leaves, strict=True)]
-        y = _example(net, jax.tree.unflatten(tree, full), row, k)
+        y = of_row(jax.tree.unflatten(tree, full), row, k)
         return y.reshape(-1, y.shape[-1])
 
-    masks = jax.random.split(mask_key, sum(map(len, batches)))
-    sides = [(batches[0], masks[: len(batches[0])]), (batches[-1], masks[-len(batches[-1]) :])]
     values = [jax.vmap(lambda r, k: outputs(moving, r, k))(*side) for side in sides[: len(batches)]]
     f1, f2 = values[0], values[-1]
     nngp = jnp.einsum("ipo,jqo->ipjq", f1, f2) / f1.shape[-1]
@@ -300,9 +284,9 @@ def _tangent(
     outputs, moving: list, rates: list, sides: list, units: int, block: int, *, symmetric: bool
 ) -> Array:
     """(n1·P, n2·P), the mean over the first `units` outputs of Σ rate · ∂f ∂f', in blocks of rows."""
-    rows, columns = ([_cut(a, block) for a in side] for side in sides)
+    rows, columns = (jax.tree.map(lambda a: _cut(a, block), side) for side in sides)
 
-    def gradients(part: list, unit: Array) -> list[Array]:
+    def gradients(part: tuple, unit: Array) -> list[Array]:
         """[(rows, P, …)] for each leaf."""
         of_row = jax.jacrev(lambda some, r, k: jnp.take(outputs(some, r, k), unit, axis=-1))
         return jax.vmap(lambda r, k: of_row(moving, r, k))(*part)
@@ -312,22 +296,23 @@ def _tangent(
         return functools.reduce(jnp.add, pairs)
 
     def of_unit(total: Array, unit: Array) -> tuple[Array, None]:
-        if symmetric and len(rows[0]) == 1:
-            g = gradients([a[0] for a in rows], unit)
+        if symmetric and len(rows[1]) == 1:
+            g = gradients(jax.tree.map(lambda a: a[0], rows), unit)
             return total + contract(g, g)[None, None], None
 
-        def of_rows(part: list) -> Array:
+        def of_rows(part: tuple) -> Array:
             g1 = gradients(part, unit)
             return jax.lax.map(lambda other: contract(g1, gradients(other, unit)), columns)
 
         return total + jax.lax.map(of_rows, rows), None
 
-    shape = jax.eval_shape(lambda u: gradients([a[0] for a in rows], u)[0], 0).shape[:2]
+    first = jax.tree.map(lambda a: a[0], rows)
+    shape = jax.eval_shape(lambda u: gradients(first, u)[0], 0).shape[:2]
     size = math.prod(shape)
-    start = jnp.zeros((len(rows[0]), len(columns[0]), size, size), moving[0].dtype)
+    start = jnp.zeros((len(rows[1]), len(columns[1]), size, size), moving[0].dtype)
     total, _ = jax.lax.scan(of_unit, start, jnp.arange(units))
-    k = total.transpose(0, 2, 1, 3).reshape(len(rows[0]) * size, len(columns[0]) * size)
-    return k[: len(sides[0][0]) * shape[1], : len(sides[1][0]) * shape[1]] / units
+    k = total.transpose(0, 2, 1, 3).reshape(len(rows[1]) * size, len(columns[1]) * size)
+    return k[: len(sides[0][1]) * shape[1], : len(sides[1][1]) * shape[1]] / units
 
 
 def _flat(gradient: Array) -> Array:

@@ -1,0 +1,90 @@
+"""`PositionalEncoding`, a random vector added at each position."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, PRNGKeyArray
+
+from ntkit.batches import Padded
+from ntkit.layer import READS_PADDING, Hyperparameter, Layer, Params, Shape, check_range, hyperparameter
+from ntkit.layers.shapes import channels_of, positions_of
+from ntkit.moments import Moments, Need
+from ntkit.moments.places import check_positions
+
+
+class PositionalEncoding(Layer):
+    """y[p] = x[p] + std·E[p], E one Gaussian field for all examples, of covariance R[p, p'] = ρ^|p − p'|.
+
+    K[p, p'] ← K + std²·R[p, p'], T ← T + lr·std²·R[p, p']. With ρ = 0 every position has a vector of its own, as learnt
+    encodings begin; a larger ρ makes neighbours alike. In several dimensions |p − p'| is the sum over them.
+
+    Args:
+        std: Standard deviation of the encodings, ≥ 0.
+        decay: ρ, in [0, 1).
+        lr: Learning-rate factor of the encodings, ≥ 0; 0 leaves them as they are drawn.
+
+    Raises:
+        InputError: A value is out of range; a finite network is drawn without a number of positions.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> net = (
+        ...     nk.Dense(64)
+        ...     >> nk.PositionalEncoding(0.5)
+        ...     >> nk.SelfAttention(64)
+        ...     >> nk.GlobalAvgPool()
+        ...     >> nk.Dense(1)
+        ... )
+        >>> nk.kernel(net, np.ones((2, 5, 3))).ntk.shape
+        (2, 2)
+
+    References:
+        Hron et al. (2020), "Infinite attention: NNGP and NTK for deep attention networks", section 4.1 (positional encodings).
+    """
+
+    on_padding = READS_PADDING
+
+    std: Hyperparameter = hyperparameter(1.0)
+    decay: Hyperparameter = hyperparameter(0.0)
+    lr: Hyperparameter = hyperparameter(1.0)
+
+    def __check_init__(self):
+        """Check ranges."""
+        check_range(self, "std", 0.0)
+        check_range(self, "decay", 0.0, 1.0, open_high=True)
+        check_range(self, "lr", 0.0)
+
+    def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
+        positions = positions_of(shape, "PositionalEncoding")
+        check_positions(positions, "PositionalEncoding")
+        return jax.random.normal(key, (*positions, channels_of(shape, "PositionalEncoding"))), shape
+
+    def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
+        field = params
+        for d in range(params.ndim - 1):
+            field = jnp.moveaxis(jnp.tensordot(self._root(params.shape[d], field.dtype), field, (1, d)), 0, d)
+        if isinstance(x, Padded):
+            return x.map(lambda values: values + self.std * field[: values.shape[1]])  # type: ignore[return-value]
+        return x + self.std * field
+
+    def propagate(self, m: Moments) -> Moments:
+        m.require_positions("PositionalEncoding")
+        r = jnp.ones((1, 1), m.dtype)
+        for extent in m.shape:
+            root = self._root(extent, m.dtype)
+            r = jnp.kron(r, root @ root.T)
+        return m.add_field(self.std**2 * r, self.lr, "PositionalEncoding")
+
+    def _root(self, extent: int, dtype: jnp.dtype) -> Array:
+        """Lower triangular, with the covariance of an autoregression as its square: a prefix does not see what follows."""
+        p = jnp.arange(extent)
+        lag = p[:, None] - p[None, :]
+        # 0⁰ = 1, and no gradient of 0 to a negative power where lags are masked.
+        power = jnp.where(lag > 0, jnp.asarray(self.decay, dtype) ** jnp.maximum(lag, 1), 1.0)
+        fresh = jnp.where(p > 0, jnp.sqrt(1 - jnp.asarray(self.decay, dtype) ** 2), 1.0)
+        return jnp.where(lag >= 0, power * fresh[None, :], 0.0).astype(dtype)
+
+    def rates(self, params: Params) -> Params:
+        return jnp.full_like(params, self.lr)
+
+    def needs(self, after: Need) -> Need:
+        return after
