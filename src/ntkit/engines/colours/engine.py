@@ -100,6 +100,7 @@ class _Run:
         begins = [np.cumsum([0] + [len(b.cut.colours[-1]) for b in side]) for side in (rows, columns)]
         found = [np.empty((begins[0][-1], begins[1][-1]), self.dtype) for _ in range(1 + self.tangent)]
 
+        @np.errstate(over="ignore")
         def place(i: int, j: int, kernels: Kernels) -> None:
             a, b = (slice(begin[k], begin[k + 1]) for begin, k in zip(begins, (i, j), strict=True))
             for to, k in zip(found, kernels, strict=False):

@@ -14,7 +14,7 @@ from ntkit.engines.colours.turning import turn
 from ntkit.engines.fused.functions import fast, joined
 from ntkit.engines.fused.rows import through
 from ntkit.engines.fused.stage import digest
-from ntkit.engines.fused.vector import BYTES, OPTIONS, fill, greater, load, store
+from ntkit.engines.fused.vector import BYTES, OPTIONS, fill, load, rounding, store, where_less
 
 ACROSS = 4  # vectors side by side, whose sums stay in registers
 _HERE = pathlib.Path(__file__).parent
@@ -82,11 +82,12 @@ def turned_product(sparse, x, lanes, out, hop, tile):
 
 @fast
 def as_gaps(d, own, weight, mean, owns, weights, means, lanes):
-    """D ← S D Sᵀ − own − own' + (ρ − ρ')(m − m'): the gap between sums, never negative."""
+    """D ← S D Sᵀ − own − own' + (ρ − ρ')(m − m'): the gap between sums; what rounding leaves of 0 counts as 0."""
     width = BYTES // d.itemsize
     for i in range(0, lanes, width):
-        apart = (load(weights, i) - weight) * (load(means, i) - mean)
-        store(d, i, greater(load(d, i) - load(owns, i) - own + apart, 0))
+        apart, both = (load(weights, i) - weight) * (load(means, i) - mean), load(owns, i) + own
+        gap = load(d, i) - both + apart
+        store(d, i, where_less(gap, both * (rounding(gap) * 4), 0, gap))
 
 
 @fast
