@@ -17,7 +17,9 @@ GENERIC = 1e-12  # of closed forms in float64
 MEMORY = 2**30
 
 
-def random_graphs(seed: int, n: int = 6, *, tags: int | None = None, sizes: tuple[int, int] = (2, 9)) -> nk.Graphs:
+def random_graphs(
+    seed: int, n: int = 6, *, tags: int | None = None, sizes: tuple[int, int] = (2, 9)
+) -> nk.Graphs:
     """Graphs whose edges are drawn at random; nodes have random features, or one of a few tags."""
     rng = np.random.default_rng(seed)
     nodes = rng.integers(*sizes, n)
@@ -26,7 +28,11 @@ def random_graphs(seed: int, n: int = 6, *, tags: int | None = None, sizes: tupl
         pairs = np.argwhere(np.triu(rng.random((size, size)) < 0.45, 1))
         edges.append(pairs)
         weights.append(np.ones(len(pairs)) if tags else rng.uniform(0.5, 1.5, len(pairs)))
-    values = rng.normal(size=(nodes.sum(), 4)) if tags is None else np.eye(tags)[rng.integers(0, tags, nodes.sum())]
+    values = (
+        rng.normal(size=(nodes.sum(), 4))
+        if tags is None
+        else np.eye(tags)[rng.integers(0, tags, nodes.sum())]
+    )
     begins = [np.concatenate([[0], np.cumsum(c)]) for c in (nodes, [len(e) for e in edges])]
     return nk.Graphs(values, begins[0], np.concatenate(edges), begins[1], np.concatenate(weights))
 
@@ -54,20 +60,51 @@ HIDDEN = nk.Dense(8, 2**0.5)
 NETWORKS = {
     "gntk": nk.zoo.gntk(blocks=2, mlp_layers=2, scale="sum"),
     "last_block": nk.zoo.gntk(blocks=3, mlp_layers=1, jumping=False),
-    "biases": nk.Dense(8, 1.2, 0.3) >> nk.Relu() >> nk.Aggregate("mean", self_loops=1.0) >> nk.Dense(8, 1.1, 0.2)
-    >> nk.LeakyRelu(0.1) >> nk.GlobalAvgPool() >> nk.Dense(1, 1.0, 0.1),
-    "residual": HIDDEN >> nk.Residual(nk.Relu() >> nk.Aggregate(self_loops=0.5) >> HIDDEN) >> nk.Relu()
-    >> nk.GlobalSumPool() >> nk.Dense(1),
-    "residual_after_vectors": HIDDEN >> nk.Relu() >> nk.GlobalSumPool() >> HIDDEN >> nk.Residual(nk.Relu() >> HIDDEN)
-    >> nk.Relu() >> nk.Dense(1),
+    "biases": nk.Dense(8, 1.2, 0.3)
+    >> nk.Relu()
+    >> nk.Aggregate("mean", self_loops=1.0)
+    >> nk.Dense(8, 1.1, 0.2)
+    >> nk.LeakyRelu(0.1)
+    >> nk.GlobalAvgPool()
+    >> nk.Dense(1, 1.0, 0.1),
+    "residual": HIDDEN
+    >> nk.Residual(nk.Relu() >> nk.Aggregate(self_loops=0.5) >> HIDDEN)
+    >> nk.Relu()
+    >> nk.GlobalSumPool()
+    >> nk.Dense(1),
+    "residual_after_vectors": HIDDEN
+    >> nk.Relu()
+    >> nk.GlobalSumPool()
+    >> HIDDEN
+    >> nk.Residual(nk.Relu() >> HIDDEN)
+    >> nk.Relu()
+    >> nk.Dense(1),
     "concat": nk.Concat((HIDDEN >> nk.Aggregate("symmetric", self_loops=1.0), nk.Dense(24, 0.9)))
-    >> HIDDEN >> nk.Relu() >> nk.GlobalAvgPool() >> nk.Dense(1),
-    "smooth": nk.Dense(8, 1.0, 0.1) >> nk.Erf() >> nk.Aggregate("mean", self_loops=1.0) >> nk.Dense(8) >> nk.Gelu()
-    >> nk.GlobalAvgPool() >> nk.Dense(1),
-    "pagerank": HIDDEN >> nk.Relu() >> HIDDEN >> nk.Aggregate("symmetric", self_loops=1.0, steps=3, teleport=0.2)
-    >> nk.Relu() >> nk.GlobalSumPool() >> nk.Dense(1),
-    "frozen": nk.Aggregate(self_loops=1.0) >> nk.Dense(8, 1.3, w_lr=0.0) >> nk.Relu() >> nk.Dense(8, w_lr=0.5)
-    >> nk.Aggregate(self_loops=1.0) >> nk.GlobalAvgPool() >> nk.Dense(1),
+    >> HIDDEN
+    >> nk.Relu()
+    >> nk.GlobalAvgPool()
+    >> nk.Dense(1),
+    "smooth": nk.Dense(8, 1.0, 0.1)
+    >> nk.Erf()
+    >> nk.Aggregate("mean", self_loops=1.0)
+    >> nk.Dense(8)
+    >> nk.Gelu()
+    >> nk.GlobalAvgPool()
+    >> nk.Dense(1),
+    "pagerank": HIDDEN
+    >> nk.Relu()
+    >> HIDDEN
+    >> nk.Aggregate("symmetric", self_loops=1.0, steps=3, teleport=0.2)
+    >> nk.Relu()
+    >> nk.GlobalSumPool()
+    >> nk.Dense(1),
+    "frozen": nk.Aggregate(self_loops=1.0)
+    >> nk.Dense(8, 1.3, w_lr=0.0)
+    >> nk.Relu()
+    >> nk.Dense(8, w_lr=0.5)
+    >> nk.Aggregate(self_loops=1.0)
+    >> nk.GlobalAvgPool()
+    >> nk.Dense(1),
     "sums_alone": nk.Aggregate() >> nk.GlobalSumPool(),
 }
 
@@ -106,7 +143,9 @@ def test_reference_engine(name: str) -> None:
             np.testing.assert_allclose(a, b[[4, 0, 1]], rtol=1e-10, atol=1e-12 * np.abs(b).max())
 
 
-@pytest.mark.parametrize("activation", [nk.LeakyRelu(0.2), nk.Sin(), nk.Rbf(), nk.Gelu()], ids=lambda a: type(a).__name__)
+@pytest.mark.parametrize(
+    "activation", [nk.LeakyRelu(0.2), nk.Sin(), nk.Rbf(), nk.Gelu()], ids=lambda a: type(a).__name__
+)
 def test_functions(activation: nk.Layer) -> None:
     net = nk.Dense(8, 0.8, 0.2) >> activation >> nk.Aggregate("mean", 1.0) >> nk.Dense(8) >> activation
     net = net >> nk.GlobalAvgPool() >> nk.Dense(8) >> activation >> nk.Dense(1)

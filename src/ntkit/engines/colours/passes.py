@@ -80,7 +80,7 @@ class Passes:
 
     def __init__(self, plan: Plan, dtype: np.dtype, *, tangent: bool):
         self.plan, self.dtype, self.tangent = plan, dtype, tangent
-        self.turned, self.filled, self.behind = products(plan.functions)
+        self.turned, self.filled = products(plan.functions)
         self.space = Space()
         self.last_reader = [len(plan.fields)] * len(plan.fields)
         for k, field in enumerate(plan.fields):
@@ -132,18 +132,13 @@ class Passes:
         return known_sums(field, sums, self.dtype)
 
     def _data(self, k: int, a: Block, b: Block, dtype: np.dtype) -> Matrix:
-        one, two = (
-            self.plan.values[block.cut.colours[k]] / block.known[k].unit[:, None] for block in (a, b)
-        )
+        one, two = (self.plan.values[block.cut.colours[k]] / block.known[k].unit[:, None] for block in (a, b))
         _, gap, _, _ = data_products(one, two)
         side, other = a.side(k, dtype), b.side(k, dtype)
         matrix = self._matrix(side.count, other.hop, dtype, upright=True)
         matrix.gap[:, : other.count] = gap
         matrix.gap[:, other.count :] = 0
         matrix.tangent[:] = 0
-        if len(self._code(k)):
-            stage = self._stage(k, side, other, dtype)
-            self.behind(stage, (other.lanes, side.count), self.tangent, _polynomials(dtype), matrix.pair())
         return matrix
 
     def _matrix(self, rows: int, hop: int, dtype: np.dtype, *, upright: bool) -> Matrix:
@@ -151,13 +146,10 @@ class Passes:
         tangent = self.space.take(rows, hop, dtype) if self.tangent else np.zeros((1, 1), dtype)
         return Matrix(gap, tangent, upright)
 
-    def _code(self, k: int) -> np.ndarray:
-        """The functions behind a field; none where its chain is empty."""
-        field = self.plan.fields[k]
-        return field.stage.code[: len(field.chain) - 1]
-
     def _stage(self, k: int, rows: Side, lanes: Side, dtype: np.dtype) -> tuple:
-        return self._code(k), self.plan.fields[k].stage.numbers.astype(dtype), rows.ones, lanes.twos
+        field = self.plan.fields[k]
+        code = field.stage.code[: len(field.chain) - 1]  # none where the chain is empty
+        return code, field.stage.numbers.astype(dtype), rows.ones, lanes.twos
 
     def _sum(self, k: int, a: Block, b: Block, sources: list[Matrix], dtype: np.dtype) -> Matrix:
         """Σ S X Sᵀ, and the functions behind it; what were rows becomes lanes."""

@@ -94,7 +94,8 @@ class _Planner:
         step = self.tape[i]
         partition, sources = self._sources(step)
         follows = isinstance(step, Affine | Activate)
-        chain = self._chain(i, [i] if follows else [])
+        # Weights behind the data are a field of their own, so that functions have one place in compiled code.
+        chain = [] if isinstance(step, Data) else self._chain(i, [i] if follows else [])
         self.absorbed |= set(chain)
         steps = [self.tape[k] for k in chain]
         own = [Data((), ())]

@@ -114,7 +114,7 @@ def fill_row(j, sparse, terms, x, sizes, tangent, first, line, row_d, row_t):
 
 
 @functools.cache
-def products(functions: str) -> tuple[Any, Any, Any]:
+def products(functions: str) -> tuple[Any, Any]:
     """What works on matrices, for networks of these functions: compiled once for each state of the sources, and kept on disk."""
     sources = _SOURCES
 
@@ -167,18 +167,7 @@ def products(functions: str) -> tuple[Any, Any, Any]:
                     place, here = (ones[j], 0, twos, 0, 1, lanes), (row_d, row_t, 0)
                     through(functions, code[k], numbers[k], here, place, tangent, polynomials, here)
 
-    @njit(cache=True, **OPTIONS)
-    def behind(stage, sizes, tangent, polynomials, out):
-        """The functions alone, in place; arguments as above."""
-        _ = sources
-        lanes, rows = sizes
-        code, numbers, ones, twos = stage
-        for j in range(rows):
-            for k in range(code.shape[0]):
-                place, here = (ones[j], 0, twos, 0, 1, lanes), (out[0][j], out[1][j if tangent else 0], 0)
-                through(functions, code[k], numbers[k], here, place, tangent, polynomials, here)
-
-    return turned, filled, behind
+    return turned, filled
 
 
 @njit(cache=True, **OPTIONS)

@@ -82,7 +82,9 @@ def _units(field: Field, q: np.ndarray) -> np.ndarray:
     return np.sqrt(np.where(q > 0, q, 1.0)) if field.homogeneous else np.ones_like(q)
 
 
-def _behind(field: Field, q: np.ndarray, unit: np.ndarray, terms: tuple[Terms, ...], dtype: np.dtype) -> Known:
+def _behind(
+    field: Field, q: np.ndarray, unit: np.ndarray, terms: tuple[Terms, ...], dtype: np.dtype
+) -> Known:
     fields = Fields({0: (q / unit**2)[:, None, None]}, {}, {}, {})
     for k, step in enumerate(field.chain[1:], start=1):
         follow(fields, step, k, dtype)

@@ -8,7 +8,9 @@ from numba import types
 from ntkit.engines.fused.vector import Vector, intrinsic
 
 
-def _row(context: Any, builder: ir.IRBuilder, kind: types.Array, array: Any, begin: Any, step: Any, i: int, to: Any):
+def _row(
+    context: Any, builder: ir.IRBuilder, kind: types.Array, array: Any, begin: Any, step: Any, i: int, to: Any
+):
     """Where vector i of a tile begins."""
     start = context.make_array(kind)(context, builder, array).data
     index = builder.add(begin, builder.mul(step, ir.Constant(step.type, i)))
@@ -40,9 +42,7 @@ def turn(typing, source, begin, step, target, to, to_step):
         a, at, hop, b, there, to_hop = arguments
         align = source.dtype.bitwidth // 8
         width = range(vector.width)
-        rows = [
-            builder.load(_row(context, builder, source, a, at, hop, i, kind), align=align) for i in width
-        ]
+        rows = [builder.load(_row(context, builder, source, a, at, hop, i, kind), align=align) for i in width]
         for i, row in enumerate(_exchanged(builder, rows, vector.width)):
             builder.store(row, _row(context, builder, target, b, there, to_hop, i, kind), align=align)
         return context.get_dummy_value()
