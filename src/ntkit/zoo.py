@@ -127,9 +127,9 @@ def gntk(
 
     With ReLUs, C/2 times its NTK is the kernel of the paper for nodes with C features, as C times it is the output of the
     paper's program. C, since covariances of features are means over channels here and sums there, and ReLU networks without
-    biases are homogeneous: Θ = Σ = F Fᵀ behind the first layer, up to that factor. Behind a block's aggregation each pair of ReLU
-    and Dense(w_std = √2) takes Θ to Θ·Σ̇ + Σ with the paper's c_σ = 2, as a layer of its MLP. The readout's weights, of variance
-    2 and not trained, give 2 Σ_{u,v} Θ(u, v), which jumping knowledge adds up over the features and all blocks.
+    biases are homogeneous: Θ = Σ = F Fᵀ behind the first layer, up to that factor. Behind a block's aggregation each pair of
+    ReLU and Dense(w_std = √2) takes Θ to Θ·Σ̇ + Σ with the paper's c_σ = 2, as a layer of its MLP. The readout's weights, of
+    variance 2 and not trained, give 2 Σ_{u,v} Θ(u, v), which jumping knowledge adds up over the features and all blocks.
 
     Args:
         blocks: Aggregations; the paper's "layers" less one, ≥ 1.

@@ -1,7 +1,6 @@
 """A pass: the fields of two blocks, one after another, from the data to the kernels of their outputs."""
 
 import dataclasses
-from typing import Any
 
 import numpy as np
 

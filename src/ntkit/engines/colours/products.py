@@ -63,7 +63,7 @@ def sum_row(sparse, row, x, lanes, out):
 
 @fast
 def turned_product(sparse, x, lanes, out, hop, tile):
-    """out = (S X)ᵀ, flat, rows `hop` apart; `tile` is work space for a square of vectors times ACROSS."""
+    """Make `out` (S X)ᵀ, flat, rows `hop` apart; `tile` is work space for a square of vectors times ACROSS."""
     width = BYTES // x.itemsize
     rows, across = len(sparse[0]) - 1, ACROSS * width
     for top in range(0, rows, width):
@@ -92,7 +92,7 @@ def as_gaps(d, own, weight, mean, owns, weights, means, lanes):
 
 @fast
 def add_row(row, to, lanes):
-    """to ← to + row."""
+    """Add a row to another."""
     for i in range(0, lanes, BYTES // row.itemsize):
         store(to, i, load(to, i) + load(row, i))
 
@@ -115,7 +115,7 @@ def fill_row(j, sparse, terms, x, sizes, tangent, first, line, row_d, row_t):
 
 @functools.cache
 def products(functions: str) -> tuple[Any, Any]:
-    """What works on matrices, for networks of these functions: compiled once for each state of the sources, and kept on disk."""
+    """What works on matrices, for networks of these functions, compiled once for each state of the sources and kept on disk."""
     sources = _SOURCES
 
     @njit(cache=True, **OPTIONS)

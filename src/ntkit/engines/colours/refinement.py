@@ -101,10 +101,10 @@ def _equal(begins, keys, a, b):
     i, j, length = begins[a], begins[b], begins[a + 1] - begins[a]
     if begins[b + 1] - j != length:
         return False
-    for k in range(length):
-        if keys[i + k] != keys[j + k]:
-            return False
-    return True
+    k = 0
+    while k < length and keys[i + k] == keys[j + k]:
+        k += 1
+    return k == length
 
 
 @njit(cache=True, nogil=True)

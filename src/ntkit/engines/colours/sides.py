@@ -1,8 +1,8 @@
 """What a block brings into a pass, whichever block it meets: maps, variances and fields of its colours.
 
-Where outputs are proportional to inputs, the colours of a field are measured in units of their standard deviation c: the moments
-are those of u/c, all gaps lie between 0 and 4, and graphs of unlike sizes keep their digits in single precision. Elsewhere c
-is 1.
+Where outputs are proportional to inputs, the colours of a field are measured in units of their standard deviation c: the
+moments are those of u/c, all gaps lie between 0 and 4, and graphs of unlike sizes keep their digits in single precision.
+Elsewhere c is 1.
 """
 
 import dataclasses
