@@ -163,7 +163,8 @@ class Passes:
         for n, source in enumerate(sources):
             half = self._turned(k, n, source, above, below)
             if half.gap.dtype != dtype:
-                half, narrow = Matrix(*(x.astype(dtype) for x in half.pair()), half.upright), half
+                narrow = half
+                half = Matrix(narrow.gap.astype(dtype), narrow.tangent.astype(dtype), narrow.upright)
                 self._free(narrow)
             sparse, of_rows, _ = rows.terms[n]
             terms = *of_rows, *lanes.terms[n][2]

@@ -98,7 +98,7 @@ class _Planner:
         chain = [] if isinstance(step, Data) else self._chain(i, [i] if follows else [])
         self.absorbed |= set(chain)
         steps = [self.tape[k] for k in chain]
-        own = [Data((), ())]
+        own: list[Instruction] = [Data((), ())]
         own += [dataclasses.replace(s, inputs=(k,), shape=()) for k, s in enumerate(steps)]
         stage = assemble(own, 0, len(own))
         vectors = not step.shape

@@ -34,7 +34,7 @@ def _exchanged(builder: ir.IRBuilder, rows: list[Any], width: int) -> list[Any]:
 
 @intrinsic
 def turn(typing, source, begin, step, target, to, to_step):
-    """Set target[to + k·to_step + i] = source[begin + i·step + k] for all i, k below the length of a vector; arrays are flat."""
+    """Set target[to + k·to_step + i] = source[begin + i·step + k] for i, k below the length of a vector; arrays are flat."""
     vector = Vector(source.dtype)
 
     def make(context, builder, signature, arguments):
