@@ -1,7 +1,7 @@
 """Kernels of graphs: the GNTK of benchmark sets, microseconds a pair of graphs.
 
-`python bench/graphs.py DIRECTORY` reads graphs-NAME.npz there: node_offsets, edges, edge_offsets, node_tags, of graphs listed one
-behind the other, each edge once.
+It reads graphs-NAME.npz (node_offsets, edges, edge_offsets, node_tags; each edge once) in shared/data beside the project, or in
+the directory that it is given.
 
 The network has 4 blocks of an aggregation and 2 layers, and reads all of them (jumping knowledge). Times are those of a whole
 symmetric kernel of all graphs, NNGP and NTK, from arrays to arrays: finding the nodes that differ, and everything else. The
@@ -22,6 +22,7 @@ from ntkit.engines.colours.engine import by_colours
 # Milliseconds a pair of the public script, and the microseconds that are asked of ours on one core.
 SETS = {"mutag": (0.44, 4.4), "proteins": (None, None), "imdbbinary": (0.86, 8.6)}
 MEMORY = 2**31
+DATA = record.ROOT.parent / "shared" / "data"
 
 
 def graphs_of(path: pathlib.Path) -> nk.Graphs:
@@ -74,7 +75,7 @@ def measure(path: pathlib.Path, name: str, rounds: int) -> dict:
 def main() -> None:
     """Measure all sets and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("directory", type=pathlib.Path)
+    parser.add_argument("directory", type=pathlib.Path, nargs="?", default=DATA)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     record.write(
