@@ -4,7 +4,18 @@ from collections.abc import Callable
 
 from ntkit.errors import InputError
 from ntkit.layer import Layer, Serial
-from ntkit.layers import AvgPool, Conv, Dense, Flatten, GlobalAvgPool, Identity, Repeat, Sum
+from ntkit.layers import (
+    Aggregate,
+    AvgPool,
+    Conv,
+    Dense,
+    Flatten,
+    GlobalAvgPool,
+    GlobalSumPool,
+    Identity,
+    Repeat,
+    Sum,
+)
 from ntkit.spec import from_spec, nearest
 
 
@@ -122,6 +133,73 @@ def resnet(
         for block in range(_count("blocks", blocks)):
             net = net >> _residual(width, act, w_std, b_std, stride if block == 0 else 1, project=block == 0)
     return net >> GlobalAvgPool() >> Dense(outputs)
+
+
+def gntk(
+    *,
+    blocks: int = 2,
+    mlp_layers: int = 2,
+    scale: str = "degree",
+    jumping: bool = True,
+    width: int = 128,
+    act: str = "relu",
+    outputs: int = 1,
+) -> Layer:
+    """The graph network of the GNTK (Du et al. 2019): `blocks` times an aggregation and an MLP, then the sum over all nodes.
+
+    With ReLUs, C/2 times its NTK is the kernel of the paper for nodes with C features, as C times it is the output of the
+    paper's program. C, since covariances of features are means over channels here and sums there, and ReLU networks without
+    biases are homogeneous: Θ = Σ = F Fᵀ behind the first layer, up to that factor. Behind a block's aggregation each pair of
+    ReLU and Dense(w_std = √2) takes Θ to Θ·Σ̇ + Σ with the paper's c_σ = 2, as a layer of its MLP. The readout's weights, of
+    variance 2 and not trained, give 2 Σ_{u,v} Θ(u, v), which jumping knowledge adds up over the features and all blocks.
+
+    Args:
+        blocks: Aggregations; the paper's "layers" less one, ≥ 1.
+        mlp_layers: Layers with a nonlinearity behind each aggregation, ≥ 1.
+        scale: "sum", over each node's neighbours and itself; "degree", the mean.
+        jumping: Whether the features and the outputs of all blocks are read, not those of the last alone.
+        width: Of the hidden layers.
+        act: Name of the activation.
+        outputs: Outputs of the readout.
+
+    Raises:
+        InputError: An argument is out of range.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> path = nk.Graphs(np.eye(3), [0, 3], [[0, 1], [1, 2]])
+        >>> float(nk.ntk(nk.zoo.gntk(blocks=1), path)[0, 0].round(4))
+        7.8359
+
+    References:
+        Du, Hou, Salakhutdinov, Poczos, Wang & Xu (2019), "Graph Neural Tangent Kernel: Fusing Graph Neural Networks with
+        Graph Kernels", section 3.
+    """
+    if scale not in ("sum", "degree"):
+        raise InputError(f"scale must be 'sum' or 'degree', found {scale!r}")
+    body: list[Layer] = [Aggregate("mean" if scale == "degree" else "sum", self_loops=1.0)]
+    body += [activation(act), Dense(width, 2**0.5)] * _count("mlp_layers", mlp_layers)
+    head = GlobalSumPool() >> Dense(outputs, 2**0.5, w_lr=0.0)
+    net: Layer = head
+    for _ in range(_count("blocks", blocks)):
+        deeper = Serial((*body, *(net.layers if isinstance(net, Serial) else (net,))))
+        net = Sum((head, deeper)) if jumping else deeper
+    return Dense(width) >> net
+
+
+def gcn(
+    *,
+    depth: int = 2,
+    width: int = 128,
+    act: str = "relu",
+    w_std: float = 2**0.5,
+    b_std: float = 0.0,
+    outputs: int = 1,
+) -> Layer:
+    """A graph convolutional network of `depth` convolutions for the nodes of one graph (Kipf & Welling 2017, equation (8))."""
+    convolution = [Aggregate("symmetric", self_loops=1.0), Dense(width, w_std, b_std), activation(act)]
+    hidden = convolution * (_count("depth", depth) - 1)
+    return Serial((*hidden, Aggregate("symmetric", self_loops=1.0), Dense(outputs)))
 
 
 ZOO: dict[str, Callable[..., Layer]] = {

@@ -32,11 +32,12 @@ def fields_of(program: Program, x: np.ndarray) -> Fields:
         elif isinstance(step, Mix):
             break  # only weights follow, which ask for no variances
         else:
-            _follow(fields, step, i, x.dtype)
+            follow(fields, step, i, x.dtype)
     return fields
 
 
-def _follow(fields: Fields, step: Any, i: int, dtype: np.dtype) -> None:
+def follow(fields: Fields, step: Any, i: int, dtype: np.dtype) -> None:
+    """Fill in the fields of instruction i, which reads those of earlier ones; `dtype` is that of the kernel."""
     q = [fields.variances[source] for source in step.inputs]
     if isinstance(step, Slide):
         fields.variances[i] = _window_mean(q[0], as_windows(step.windows))

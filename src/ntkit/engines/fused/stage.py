@@ -17,17 +17,17 @@ VECTORS, IMAGES, PAIRS, GAPS = range(4)  # where a stage reads
 SUM, POOL, RESULT = range(3)  # what it writes
 
 
-def _sources() -> str:
-    """A digest of the engine's source.
+def digest(*folders: pathlib.Path) -> str:
+    """Of all source files in some folders.
 
     Numba keeps compiled code on disk by the time stamp of the file of the function alone, and would not see that what the
     function calls has changed; but it does see what the function closes over.
     """
-    files = sorted(pathlib.Path(__file__).parent.glob("*.py"))
+    files = [file for folder in folders for file in sorted(folder.glob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-_SOURCES = _sources()
+_SOURCES = digest(pathlib.Path(__file__).parent)
 
 
 @joined

@@ -1,0 +1,165 @@
+"""What a block brings into a pass, whichever block it meets: maps, variances and fields of its colours.
+
+Where outputs are proportional to inputs, the colours of a field are measured in units of their standard deviation c: the
+moments are those of u/c, all gaps lie between 0 and 4, and graphs of unlike sizes keep their digits in single precision.
+Elsewhere c is 1.
+"""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from ntkit.engines.colours.blocks import Cut
+from ntkit.engines.colours.maps import Map
+from ntkit.engines.colours.plan import Field
+from ntkit.engines.fused.examples import follow
+from ntkit.engines.fused.fields import Fields
+from ntkit.engines.fused.layout import aligned, filled, whole_vectors
+
+
+@dataclasses.dataclass(frozen=True)
+class Terms:
+    """A map into a field, and what is subtracted of it.
+
+    Attributes:
+        map: Between colours in their units.
+        own: ½ (S D Sᵀ)_ii.
+        weight: ρ, the sums of the rows of S.
+        mean: S q.
+    """
+
+    map: Map
+    own: np.ndarray
+    weight: np.ndarray
+    mean: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is known of the colours of a field, in double precision.
+
+    Attributes:
+        unit: c.
+        variance: Behind the field, in these units.
+        terms: One for each source.
+        fields: (colours, …), what the functions read.
+        apart: How many times larger the largest deviation is than the smallest, where there are no units; else 1.
+    """
+
+    unit: np.ndarray
+    variance: np.ndarray
+    terms: tuple[Terms, ...]
+    fields: np.ndarray
+    apart: float
+
+
+def known_data(field: Field, values: np.ndarray, dtype: np.dtype) -> Known:
+    """Of the data: what each colour holds, (colours, channels)."""
+    q = np.mean(values**2, axis=1)
+    unit = _units(field, q)
+    return _behind(field, q, unit, (), dtype)
+
+
+def known_sums(field: Field, sums: list[tuple[Map, np.ndarray, Known]], dtype: np.dtype) -> Known:
+    """Of sums: of every source the map, ½ (S C D C Sᵀ)_ii with C its units, and what is known of it."""
+    q = np.zeros(len(sums[0][0]))
+    parts = []
+    for m, own, below in sums:
+        weight, mean = row_sums(m), row_sums(m, below.variance)
+        q = q + (weight * mean - own)
+        parts.append((m, own, weight, mean))
+    q = np.maximum(q, 0.0)
+    unit = _units(field, q)
+    terms = tuple(
+        Terms(m.scaled(1 / unit, np.ones(m.width)), own / unit**2, weight / unit, mean / unit)
+        for m, own, weight, mean in parts
+    )
+    return _behind(field, q, unit, terms, dtype)
+
+
+def _units(field: Field, q: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.where(q > 0, q, 1.0)) if field.homogeneous else np.ones_like(q)
+
+
+def _behind(
+    field: Field, q: np.ndarray, unit: np.ndarray, terms: tuple[Terms, ...], dtype: np.dtype
+) -> Known:
+    fields = Fields({0: (q / unit**2)[:, None, None]}, {}, {}, {})
+    for k, step in enumerate(field.chain[1:], start=1):
+        follow(fields, step, k, dtype)
+    parts = [fields.field(kind, node).reshape(len(q), -1) for kind, node in field.stage.fields]
+    some = q[q > 0]
+    apart = 1.0 if field.homogeneous or not some.size else float(np.sqrt(some.max() / some.min()))
+    variance = fields.variances[len(field.chain) - 1][:, 0, 0]
+    return Known(unit, variance, terms, np.concatenate(parts, axis=1), apart)
+
+
+def row_sums(m: Map, x: np.ndarray | None = None) -> np.ndarray:
+    """M x, or M 1."""
+    rows = np.repeat(np.arange(len(m)), np.diff(m.begins))
+    return np.bincount(rows, m.weights if x is None else m.weights * x[m.columns], minlength=len(m))
+
+
+@dataclasses.dataclass(frozen=True)
+class Side:
+    """The same in the dtype of a pass, laid out for compiled code.
+
+    Attributes:
+        count: Colours.
+        lanes: The same as a whole number of vectors.
+        hop: How far rows with so many lanes lie apart: an odd number of vectors, so that columns do not share cache sets.
+        terms: Of every source, the map's arrays; own, ρ and m of the colours as rows; and as lanes.
+        ones: Fields of the colours as rows.
+        twos: As lanes.
+    """
+
+    count: int
+    lanes: int
+    hop: int
+    terms: tuple[Any, ...]
+    ones: np.ndarray
+    twos: np.ndarray
+
+
+def side_of(known: Known, dtype: np.dtype) -> Side:
+    """Lay out what is known."""
+    count = len(known.unit)
+    lanes, hop = layout(count, dtype)
+    terms = []
+    for t in known.terms:
+        rows = tuple(a.astype(dtype) for a in (t.own, t.weight, t.mean))
+        columns = tuple(_laned(a[None, :], lanes, dtype) for a in rows)
+        terms.append(((t.map.begins, t.map.columns, t.map.weights.astype(dtype)), rows, columns))
+    ones = np.ascontiguousarray(known.fields, dtype)
+    return Side(count, lanes, hop, tuple(terms), ones, _laned(ones.T, lanes, dtype))
+
+
+def layout(count: int, dtype: np.dtype) -> tuple[int, int]:
+    """Lanes for so many colours, and how far rows of them lie apart."""
+    lanes = whole_vectors(count, dtype)
+    vector = whole_vectors(1, dtype)
+    return lanes, lanes + vector * (lanes // vector % 2 == 0)
+
+
+def _laned(rows: np.ndarray, lanes: int, dtype: np.dtype) -> np.ndarray:
+    """(k · lanes,), each row filled up with its last number."""
+    out = aligned((len(rows) * lanes,), dtype)
+    out.reshape(len(rows), lanes)[:] = filled(rows, lanes)
+    return out
+
+
+class Block:
+    """A cut, and what is known of its colours once it has met itself."""
+
+    def __init__(self, cut: Cut):
+        self.cut = cut
+        self.known: list[Known] = []
+        self._sides: dict[tuple[int, str], Side] = {}
+
+    def side(self, number: int, dtype: np.dtype) -> Side:
+        """Of a field, laid out when it is first asked for."""
+        key = number, dtype.name
+        if key not in self._sides:
+            self._sides[key] = side_of(self.known[number], dtype)
+        return self._sides[key]
