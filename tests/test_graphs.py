@@ -30,11 +30,13 @@ NETWORKS = {
 networks = pytest.mark.parametrize("name", NETWORKS)
 
 
+@pytest.mark.parametrize("engine", ["reference", "fused"])
 @pytest.mark.parametrize("case", [c for c in CASES if c["family"] == "graph"], ids=lambda c: c["name"])
-def test_exact_values(case):
+def test_exact_values(case, engine):
     arrays, net = load(case), nk.from_spec(case["spec"])
     x1, x2 = (graphs_of(arrays[f"x{k}"], arrays[f"pattern{k}"]) for k in (1, 2))
-    cross, own, alone = nk.kernel(net, x1, x2), nk.kernel(net, x1), nk.kernels.diagonal(net, x1)
+    cross, own = nk.kernel(net, x1, x2, engine=engine), nk.kernel(net, x1, engine=engine)
+    alone = nk.kernels.diagonal(net, x1)
     for name in ("nngp", "ntk"):
         rows, columns = arrays[f"{name}_diag1"], arrays[f"{name}_diag2"]
         assert relative_error(getattr(cross, name), arrays[name], rows, columns) <= 1e-9

@@ -233,9 +233,12 @@ def _of_ragged(
     net: Layer, x1: Any, x2: Any, engine: str, dtype: Any, memory: int, threads: int | None, *, tangent: bool
 ):
     one, two, dtype = _checked_ragged(net, x1, x2, dtype)
-    if engine == "fused":
-        raise InputError("engine='fused' has no instruction for sequences; use engine='reference'")
-    *both, finite = ragged_tiles.by_reference(net, one, two, dtype=dtype, memory=memory, tangent=tangent)
+    how: Any = {"dtype": dtype, "memory": memory, "tangent": tangent}
+    fast = engine == "fused" or (engine == "auto" and jax.default_backend() == "cpu")
+    result = ragged_tiles.by_fused(net, one, two, threads, or_none=engine == "auto", **how) if fast else None
+    if result is None:
+        result = ragged_tiles.by_reference(net, one, two, **how)
+    *both, finite = result
     if not finite:
         _check_finite(net, both)
     return both

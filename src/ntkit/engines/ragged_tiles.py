@@ -1,4 +1,4 @@
-"""Both kernels of batches of graphs or sequences by the reference engine, in tiles of examples of like sizes."""
+"""Both kernels of batches of graphs or sequences, by the reference engine in tiles of examples of like sizes."""
 
 import itertools
 from collections.abc import Iterator
@@ -9,8 +9,10 @@ import numpy as np
 
 from ntkit.batches import Graphs, Padded, Ragged
 from ntkit.engines import reference, tiles
+from ntkit.engines.fused.compile import beyond_engine
 from ntkit.errors import InputError
 from ntkit.layer import Layer
+from ntkit.tape import NotOnTape
 
 Group = tuple[int, np.ndarray]  # room for positions, and the examples that get it
 
@@ -47,6 +49,28 @@ def by_reference(
     if ends and isinstance(x1, Graphs):
         results = [None if k is None else k[0, 0, : x1.sizes[0], : other.sizes[0]] for k in results]
     return results[0], results[1], finite
+
+
+def by_fused(
+    net: Layer, x1: Ragged, x2: Ragged | None, threads: int | None, *, or_none: bool, **how: Any
+) -> tuple[Any, Any, bool] | None:
+    """The same of graphs by their colours, imported with Numba when it is first asked for.
+
+    Raises:
+        BeyondEngine: There is no instruction for the network or for sequences, and `or_none` is false.
+    """
+    from ntkit.engines.colours.engine import by_colours
+
+    other = x1 if x2 is None else x2
+    try:
+        if not isinstance(x1, Graphs) or not isinstance(other, Graphs):
+            raise NotOnTape("sequences")
+        _check_ends(_ends_with_positions(net, x1), x1, other)
+        return by_colours(net, x1, x2, threads=threads, **how)  # type: ignore[arg-type]
+    except NotOnTape as beyond:
+        if or_none:
+            return None
+        raise beyond_engine(beyond) from None
 
 
 def diagonal(net: Layer, x: Ragged, *, dtype: np.dtype, memory: int) -> tuple[np.ndarray, np.ndarray]:
