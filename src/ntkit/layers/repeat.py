@@ -5,7 +5,7 @@ import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.errors import InputError
-from ntkit.layer import READS_PADDING, Layer, Params, Shape, check_count, whole
+from ntkit.layer import READS_PADDING, Layer, Params, Shape, check_count, run, whole
 from ntkit.layers.branch import one_layer
 from ntkit.moments import Moments, Need
 
