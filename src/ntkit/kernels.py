@@ -6,7 +6,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array
 
 from ntkit.arrays import DEFAULT_MEMORY, Inputs, check_batch, traced, working_dtype
 from ntkit.batches import Graphs, Padded, Ragged, check_same_kind
@@ -171,20 +170,21 @@ def moments_by_layer(
         ['0:Dense', '1:Relu', '2:Dense']
     """
     check_network(net)
+    symmetric = x2 is None
     if traced(net, x1, x2):
-        symmetric = x2 is None
-        x1, x2 = _rows(x1), _rows(x1 if x2 is None else x2)
-        numbers = tiles.numbers_of(range(len(x1)), range(len(x2)), symmetric)
-        return [(name, KernelPair(*p)) for name, p in reference.by_layer(net, x1, x2, *numbers)]
+        rows, columns = _rows(x1), _rows(x1 if x2 is None else x2)
+        numbers = tiles.numbers_of(range(len(rows)), range(len(columns)), symmetric)
+        return [(name, KernelPair(*p)) for name, p in reference.by_layer(net, rows, columns, *numbers)]
+    batches: tuple[Any, Any]
     if isinstance(x1, Ragged) or isinstance(x2, Ragged):
         one, two, dtype = _checked_ragged(net, x1, x2, dtype)
-        symmetric, room = two is None, max(map(ragged_tiles.room_of, (one, two or one)))
-        x1, x2 = (x.padded(room, dtype) for x in (one, two or one))
+        room = max(map(ragged_tiles.room_of, (one, two or one)))
+        batches = one.padded(room, dtype), (two or one).padded(room, dtype)
     else:
-        x1, x2, dtype, symmetric = _checked(x1, x2, dtype)
+        *batches, dtype, _ = _checked(x1, x2, dtype)  # type: ignore[assignment]
     with jax.enable_x64(dtype == np.float64):
-        numbers = tiles.numbers_of(range(len(x1)), range(len(x2)), symmetric)
-        steps = reference.by_layer(net, x1, x2, *numbers)
+        numbers = tiles.numbers_of(range(len(batches[0])), range(len(batches[1])), symmetric)
+        steps = reference.by_layer(net, *batches, *numbers)
         found = [(name, KernelPair(*map(np.asarray, pair))) for name, pair in steps]
     for _, pair in found:
         _check_finite(net, pair)
@@ -293,23 +293,20 @@ def _checked(x1: Inputs, x2: Inputs | None, dtype: Any) -> tuple[np.ndarray, np.
 
 def _traced(net: Layer, x1: Inputs, x2: Inputs | None, *, tangent: bool):
     """Inside a JAX trace: one tile, under the trace's own settings."""
-    if isinstance(x1, Ragged):
-        room = max(map(ragged_tiles.room_of, (x1, x1 if x2 is None else x2)))
-        dtype = jax.numpy.result_type(float)
-        x1, x2 = x1.padded(room, dtype), None if x2 is None else x2.padded(room, dtype)  # type: ignore[union-attr]
-    elif not isinstance(x1, Padded):
-        x1, x2 = _rows(x1), None if x2 is None else _rows(x2)
-    if x2 is not None:
-        return reference.pairs(
-            net, x1, x2, *tiles.numbers_of(range(len(x1)), range(len(x2)), False), tangent=tangent
-        )
-    both = reference.pairs(
-        net, x1, x1, *tiles.numbers_of(range(len(x1)), range(len(x1)), True), tangent=tangent
-    )
-    return tuple(None if k is None else tiles.symmetrised(k) for k in both)
+    batches: list[Any] = [x1] if x2 is None else [x1, x2]
+    if all(isinstance(x, Ragged) for x in batches):
+        room, dtype = max(map(ragged_tiles.room_of, batches)), jax.numpy.result_type(float)
+        batches = [x.padded(room, dtype) for x in batches]
+    batches = [_rows(x) for x in batches]
+    rows, columns = batches[0], batches[-1]
+    numbers = tiles.numbers_of(range(len(rows)), range(len(columns)), x2 is None)
+    both = reference.pairs(net, rows, columns, *numbers, tangent=tangent)
+    return tuple(None if k is None else tiles.symmetrised(k) for k in both) if x2 is None else both
 
 
-def _rows(x: Inputs) -> Array:
+def _rows(x: Any) -> Any:
+    if isinstance(x, Padded):
+        return x
     x = jax.numpy.asarray(x)
     x = x if jax.numpy.issubdtype(x.dtype, jax.numpy.floating) else x.astype(float)
     if x.ndim < 2:

@@ -155,7 +155,7 @@ def run(layer: Layer, params: Params, x: Any, key: PRNGKeyArray | None = None) -
         InputError: The batch is padded, and the layer needs examples of one size.
     """
     if not isinstance(x, Padded) or layer.on_padding == READS_PADDING:
-        return layer.apply(params, x, key=key)  # type: ignore[arg-type]
+        return layer.apply(params, x, key=key)
     if layer.on_padding == EACH_POSITION:
         return x.map(lambda values: layer.apply(params, values, key=key))
     raise InputError(

@@ -32,11 +32,11 @@ class Instruction:
 
     Attributes:
         inputs: The numbers of the instructions whose fields are read.
-        shape: Extents of the grid after it, () for vectors.
+        shape: Extents of the grid after it, () for vectors, (None,) for the nodes of graphs.
     """
 
     inputs: tuple[int, ...]
-    shape: tuple[int, ...]
+    shape: tuple[Any, ...]
 
 
 class Data(Instruction):
@@ -304,7 +304,8 @@ def record(net: Layer, shape: tuple[int | None, ...]) -> list[Instruction]:
         NoClosedFormError: Second moments do not determine the network's kernel.
         InputError: The network does not take examples of this shape.
     """
+    channels: Any = shape[-1]
     start: list[Instruction] = [Data((), tuple(shape[:-1]))]
-    tape: Any = Tape(start, 0, Facts.of_data(shape[-1]), Need())
+    tape: Any = Tape(start, 0, Facts.of_data(channels), Need())
     end: Any = net.propagate(tape)
     return end.instructions

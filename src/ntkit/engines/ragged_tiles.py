@@ -82,9 +82,8 @@ def diagonal(net: Layer, x: Ragged, *, dtype: np.dtype, memory: int) -> tuple[np
             per_row = reference.bytes_per_pair(net, (room, x.channels), dtype.itemsize)
             side = tiles.tile_side(len(rows), per_row, memory, tiles.fastest(memory), power=1)
             for part in (rows[i : i + side] for i in range(0, len(rows), side)):
-                found[:, part] = np.stack(
-                    reference.diagonal(net, x.take(part).padded(room, dtype), tangent=True)
-                )
+                padded = x.take(part).padded(room, dtype)
+                found[0, part], found[1, part] = reference.diagonal(net, padded, tangent=True)
     return found[0], found[1]
 
 

@@ -120,7 +120,7 @@ def _start(x1: Any, x2, rows, columns, known=None, *, begin: Need, wanted: Need,
 def _compiled_start(x1: Any, x2, rows, columns, *, begin: Need, wanted: Need, tangent: bool) -> Moments:
     """`_start` by a compiled program, long vectors multiplied by BLAS."""
     vectors = not isinstance(x1, Padded) and x1.ndim == 2
-    long = x2 is not None and vectors and x1.shape[1] > FEW_CHANNELS  # type: ignore[union-attr]
+    long = x2 is not None and vectors and x1.shape[1] > FEW_CHANNELS
     known = products(np.asarray(x1), np.asarray(x2)) if long else None
     return _jitted_start(x1, x2, rows, columns, known, begin=begin, wanted=wanted, tangent=tangent)
 

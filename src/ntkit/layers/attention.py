@@ -1,6 +1,7 @@
 """`SelfAttention`, in the limit of many heads."""
 
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -130,7 +131,7 @@ class SelfAttention(Layer):
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         if isinstance(x, Padded):
-            return x.map(lambda _: self._attended(params, x.masked(), x.mask[:, None, :] > 0))  # type: ignore[return-value]
+            return x.map(lambda _: self._attended(params, x.masked(), x.mask[:, None, :] > 0))
         flat = x.reshape(len(x), -1, x.shape[-1])
         every = jnp.ones((1, 1, flat.shape[1]), bool)
         return self._attended(params, flat, every).reshape(*x.shape[:-1], self.width)
@@ -148,7 +149,7 @@ class SelfAttention(Layer):
         joined = jnp.moveaxis(read, 1, 2).reshape(*x.shape[:-1], -1)
         return self.w_out_std / joined.shape[-1] ** 0.5 * (joined @ params["O"]) + self.b_std * params["b"]
 
-    def _weights(self, logits: Array, keys: Array) -> Array:
+    def _weights(self, logits: Any, keys: Any) -> Array:
         """G from logits (…, P, P) and which positions may be read."""
         if self.causal:
             keys = keys & jnp.tril(jnp.ones(logits.shape[-2:], bool))

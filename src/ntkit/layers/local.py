@@ -9,7 +9,7 @@ from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.layer import Hyperparameter, Layer, Params, Shape, hyperparameter, whole
 from ntkit.layers.dense import check_weights, weight_rates
-from ntkit.layers.shapes import channels_of
+from ntkit.layers.shapes import channels_of, positions_of
 from ntkit.layers.window import (
     Extents,
     Padding,
@@ -69,7 +69,10 @@ class ConvLocal(Layer):
         check_window(self, self.kernel_size)
 
     def init(self, key: PRNGKeyArray, shape: Shape) -> tuple[Params, Shape]:
-        windows, positions = output_shape(self, self.kernel_size, shape)
+        windows, _ = output_shape(self, self.kernel_size, shape)
+        positions = tuple(
+            w.output(n, "ConvLocal") for w, n in zip(windows, positions_of(shape, "ConvLocal"), strict=True)
+        )
         w, b = jax.random.split(key)
         taps = tuple(window.size for window in windows)
         weights = jax.random.normal(w, (*positions, *taps, channels_of(shape, "ConvLocal"), self.width))

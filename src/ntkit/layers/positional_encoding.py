@@ -1,5 +1,7 @@
 """`PositionalEncoding`, a random vector added at each position."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
@@ -63,12 +65,12 @@ class PositionalEncoding(Layer):
         for d in range(params.ndim - 1):
             field = jnp.moveaxis(jnp.tensordot(self._root(params.shape[d], field.dtype), field, (1, d)), 0, d)
         if isinstance(x, Padded):
-            return x.map(lambda values: values + self.std * field[: values.shape[1]])  # type: ignore[return-value]
+            return x.map(lambda values: values + self.std * field[: values.shape[1]])
         return x + self.std * field
 
     def propagate(self, m: Moments) -> Moments:
         m.require_positions("PositionalEncoding")
-        r = jnp.ones((1, 1), m.dtype)
+        r: Any = jnp.ones((1, 1), m.dtype)
         for extent in m.shape:
             root = self._root(extent, m.dtype)
             r = jnp.kron(r, root @ root.T)

@@ -95,7 +95,7 @@ class RNN(Layer):
             order = jnp.arange(x.values.shape[1])[None]
             length = jnp.sum(x.mask > 0, axis=1, keepdims=True)
             turn = jnp.where(order < length, length - 1 - order, order) if self.reverse else order
-            return x.map(lambda values: _read(self._states(params, _read(values, turn)), turn))  # type: ignore[return-value]
+            return x.map(lambda values: _read(self._states(params, _read(values, turn)), turn))
         if self.reverse:
             return self._states(params, x[:, ::-1])[:, ::-1]
         return self._states(params, x)

@@ -11,7 +11,7 @@ in which variances are never subtracted from covariances.
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -85,7 +85,7 @@ def readout(m: "Moments", who: str, *, mean: bool) -> "Moments":
     if not m.ragged:
         return mix(m, pooling(mean), (), drop=True, windows=None, who=who)
 
-    def weights(_: Block, places: Places) -> Array:
+    def weights(_: Block, places: Any) -> Array:
         mask = places.mask[:, None, :].astype(m.dtype)
         return mask / jnp.sum(mask, axis=-1, keepdims=True) if mean else mask
 
@@ -96,7 +96,11 @@ def readout(m: "Moments", who: str, *, mean: bool) -> "Moments":
 def by_pattern(m: "Moments", neighbours: Neighbours, who: str) -> "Moments":
     """A map of the nodes of each graph."""
     check_graphs(m.places1 is not None and m.places1.pattern is not None, who)
-    return by_matrices(m, lambda _, places: neighbours.matrix(places.pattern.astype(m.dtype)), m.shape)
+
+    def matrix(_: Block, places: Any) -> Array:
+        return neighbours.matrix(places.pattern.astype(m.dtype))
+
+    return by_matrices(m, matrix, m.shape)
 
 
 def unshared(m: "Moments", who: str) -> "Moments":

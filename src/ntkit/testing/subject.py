@@ -90,8 +90,8 @@ class Subject:
 
     def widened_to(self, width: int, *, frozen: bool = False) -> Serial:
         """The network with `width` channels into the layer; see `surrounded` about `frozen`."""
-        factor = max(1, width // self.shape[-1])
         assert self.shape[-1] is not None
+        factor = max(1, width // self.shape[-1])
         channels = self.shape[-1] * factor
         return surrounded(widened(self.layer, factor), (*self.shape[:-1], channels), frozen=frozen)
 
