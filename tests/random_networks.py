@@ -87,7 +87,9 @@ def _positions(choose: Choose, shape: tuple[int, ...]) -> nk.Layer:
     kinds += [
         nk.AvgPool(2),
         nk.SumPool(2, 1),
-        nk.ConvTranspose(WIDTH, 2, 2, w_std=1.5),
         nk.Conv(WIDTH, 2, 2, "VALID", w_std=1.3),
     ]
+    kinds += [nk.ConvTranspose(WIDTH, 2, 2, w_std=1.5)] * (
+        max(shape[:-1]) < 4
+    )  # pairs of pixels grow 16-fold
     return choose(kinds)
