@@ -1,5 +1,7 @@
 """Batches of graphs for tests: from dense patterns, and at random."""
 
+from pathlib import Path
+
 import numpy as np
 
 import ntkit as nk
@@ -35,3 +37,10 @@ def random_graphs(sizes: tuple[int, ...], seed: int = 0, channels: int = 3) -> n
         np.concatenate(edges),
         np.concatenate([[0], np.cumsum([len(e) for e in edges])]),
     )
+
+
+def mutag(path: Path) -> nk.Graphs:
+    """The graphs of MUTAG in float64, with one-hot atoms."""
+    with np.load(path, allow_pickle=False) as d:
+        values = np.eye(len(d["tag_values"]))[d["node_tags"]]
+        return nk.Graphs(values, d["node_offsets"], d["edges"], d["edge_offsets"])

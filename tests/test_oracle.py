@@ -2,17 +2,21 @@
 
 import hashlib
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import ntkit as nk
+from graph_batches import mutag
 from oracle_cases import CASES, ORACLE, load, relative_error
 
 # The oracle allows 1e-7 or 1e-6 where a plain recursion through cosines loses digits; ntkit carries the gap instead.
 TOLERANCE = 1e-9
-LATER = {"attention", "graph"}
-READY = [case for case in CASES if case["family"] not in LATER]
+READY = [case for case in CASES if not case["graph"]]  # those of graphs: test_graphs.py
+
+GNTK = json.loads((ORACLE / "gntk.json").read_text())
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "graphs-mutag.npz"
 
 cases = pytest.mark.parametrize("case", READY, ids=lambda case: case["name"])
 
@@ -50,10 +54,29 @@ def test_the_diagonal_alone_agrees_with_the_exact_values(case: dict) -> None:
             assert error.max() <= TOLERANCE
 
 
-def test_every_case_is_tested_or_waits_for_its_layers() -> None:
-    assert len(READY) == 67
-    waiting = [case["spec"] for case in CASES if case["family"] in LATER]
-    assert all('"SelfAttention"' in json.dumps(spec) or '"Aggregate"' in json.dumps(spec) for spec in waiting)
+def test_every_case_is_tested() -> None:
+    assert len(READY) == 71
+    assert len(CASES) == 74
+
+
+@pytest.mark.parametrize("entry", GNTK["entries"], ids=lambda entry: entry["key"])
+@pytest.mark.every(3)
+def test_graph_kernels_agree_with_the_exact_values(entry: dict) -> None:
+    if not DATA.exists():
+        pytest.skip("the graphs of MUTAG are not there")
+    x = mutag(DATA)[GNTK["graphs"]]
+    with np.load(ORACLE / "gntk.npz", allow_pickle=False) as arrays:
+        exact = arrays[entry["key"]]
+    scale = np.sqrt(np.outer(np.diag(exact), np.diag(exact)))
+    net = nk.zoo.gntk(
+        blocks=entry["num_layers"] - 1,
+        mlp_layers=entry["num_mlp_layers"],
+        scale="degree" if entry["scale"] == "degree" else "sum",
+        jumping=bool(entry["jk"]),
+    )
+    for engine, tolerance in (("fused", 1e-10), ("reference", 1e-8)):
+        found = x.channels * nk.ntk(net, x, engine=engine)
+        assert np.max(np.abs(found - exact) / scale) <= tolerance
 
 
 def test_files_are_those_of_the_manifest() -> None:
