@@ -36,7 +36,7 @@ class Block(nn.Module):
 class ResNet(nn.Module):
     def __init__(self, width):
         super().__init__()
-        self.stem = nn.Conv2d(8, width, 3, padding="same")
+        self.stem = nn.Conv2d(8, width, 3, stride=2, padding=1)
         self.blocks = nn.Sequential(Block(width), Block(width))
         self.short = nn.Conv2d(width, width, 1)
         self.long = nn.Sequential(nn.GELU(), nn.Conv2d(width, width, 3, padding=1, padding_mode="circular"))
@@ -367,8 +367,10 @@ REPORTS = [
     (tied(), r"2: tied weights: it shares one with 0 \(the call _0\)"),
     (Calls(lambda m, x: m.a(torch.relu(m.a(x))), **LINEARS), "a: tied weights"),
     (hooked(), "Linear has hooks, which may change what it computes"),
-    (conv(3, stride=2, padding=1), r"0: padding \(\(1, 1\), \(1, 1\)\) .* is neither SAME nor VALID"),
-    (conv(3, padding=2), "is neither SAME nor VALID"),
+    (
+        conv(3, stride=2, padding=1, padding_mode="circular"),
+        r"0: circular padding \(\(1, 1\), \(1, 1\)\) with kernel .* is none of ntkit's",
+    ),
     (conv(3, padding=1, padding_mode="reflect"), "the padding 'reflect' is none of ntkit's"),
     (
         conv(3, padding="same", padding_mode="circular"),
@@ -448,7 +450,7 @@ def test_what_cannot_be_lifted_is_said(module, message):
 
 def test_everything_is_said_at_once():
     layers = [
-        conv(3, stride=2, padding=1),
+        conv(3, stride=2, padding=1, padding_mode="circular"),
         nn.BatchNorm2d(4),
         nn.ReLU(),
         nn.MaxPool2d(2),

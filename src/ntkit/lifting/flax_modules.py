@@ -66,7 +66,7 @@ def _kernel_size(module: Any) -> tuple[int, ...]:
 
 def _padding(
     padding: Any, size: tuple[int, ...], stride: tuple[int, ...], dilation: tuple[int, ...] | None = None
-) -> str:
+) -> str | tuple[tuple[int, int], ...]:
     if isinstance(padding, str):
         return name_of(padding, size, stride)
     pads = [(p, p) if isinstance(p, int) else p for p in _sequence(padding, len(size))]

@@ -1,4 +1,4 @@
-"""Windows as ntkit says them: padding by name."""
+"""Windows as ntkit says them: padding by name where there is one, else by numbers."""
 
 from collections.abc import Sequence
 
@@ -20,8 +20,8 @@ def padding_of(
     stride: tuple[int, ...],
     dilation: tuple[int, ...],
     mode: str = "zeros",
-) -> str:
-    """The name of a padding that is given as how many positions are added below and above.
+) -> str | tuple[tuple[int, int], ...]:
+    """A padding that is given as how many positions are added below and above: its name, or the numbers.
 
     Args:
         pads: (below, above), one pair for each dimension.
@@ -31,24 +31,24 @@ def padding_of(
         mode: What is added: "zeros" or "circular".
 
     Raises:
-        InputError: No name says this. "SAME" starts its windows by the image's extent where the stride is not 1, so it
-            does not stand for fixed numbers there.
+        InputError: It is circular and not what "CIRCULAR" means, or neither zeros nor circular.
     """
     pads = tuple((int(low), int(high)) for low, high in pads)
     if all(pair == (0, 0) for pair in pads):
         return "VALID"
-    name = {"zeros": "SAME", "circular": "CIRCULAR"}.get(mode.lower())
-    if name is None:
+    if mode.lower() not in ("zeros", "circular"):
         raise InputError(f"the padding {mode!r} is none of ntkit's; zeros and circular are")
     reaches = [d * (k - 1) + 1 for k, d in zip(kernel_size, dilation, strict=True)]
     same = tuple(((reach - 1) // 2, reach // 2) for reach in reaches)
     whole = all(step == 1 or reach == 1 for step, reach in zip(stride, reaches, strict=True))
-    if pads != same or not whole:
-        raise InputError(
-            f"padding {pads} with kernel {kernel_size}, stride {stride} is neither SAME nor VALID; ntkit has explicit "
-            "padding only where it is one of the two: stride 1 and half of an odd kernel"
-        )
-    return name
+    if pads == same and whole:
+        return "SAME" if mode.lower() == "zeros" else "CIRCULAR"
+    if mode.lower() == "zeros":
+        return pads
+    raise InputError(
+        f"circular padding {pads} with kernel {kernel_size}, stride {stride} is none of ntkit's, which adds half of an odd "
+        "kernel around a stride of 1"
+    )
 
 
 def name_of(padding: str, kernel_size: tuple[int, ...], stride: tuple[int, ...]) -> str:

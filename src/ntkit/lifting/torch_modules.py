@@ -83,6 +83,7 @@ def _conv(survey: Survey, module: Any, dimensions: int | None) -> Layer:
     if module.groups != 1:
         raise InputError(f"a convolution of {module.groups} groups is none of ntkit's layers")
     window = {"kernel_size": module.kernel_size, "stride": module.stride, "dilation": module.dilation}
+    padding: str | tuple[tuple[int, int], ...]
     if module.padding == "same" and module.padding_mode == "zeros":
         padding = name_of("SAME", module.kernel_size, module.stride)
     elif module.padding == "same":
