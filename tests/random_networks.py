@@ -89,7 +89,6 @@ def _positions(choose: Choose, shape: tuple[int, ...]) -> nk.Layer:
         nk.SumPool(2, 1),
         nk.Conv(WIDTH, 2, 2, "VALID", w_std=1.3),
     ]
-    kinds += [nk.ConvTranspose(WIDTH, 2, 2, w_std=1.5)] * (
-        max(shape[:-1]) < 4
-    )  # pairs of pixels grow 16-fold
+    small = max(shape[:-1]) < 4  # pairs of pixels grow 16-fold
+    kinds += [nk.ConvTranspose(WIDTH, 2, 2, w_std=1.5)] * small
     return choose(kinds)
