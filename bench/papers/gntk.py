@@ -17,6 +17,7 @@ import argparse
 import concurrent.futures
 import itertools
 import json
+import multiprocessing
 import pathlib
 import sys
 import tempfile
@@ -97,7 +98,9 @@ def accuracies(name: str, c: Configuration, iterations: int) -> np.ndarray:
 def figures_of(name: str, jobs: int, iterations: int) -> dict:
     """Both protocols' accuracies in percent, and what they chose."""
     started, every = time.perf_counter(), grid(name)
-    with concurrent.futures.ProcessPoolExecutor(jobs) as pool:
+    # Not forked: JAX is multithreaded.
+    spawn = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, spawn) as pool:
         # Kernels first, each once.
         list(pool.map(kernel_of, [name] * len(every[::2]), every[::2]))
         parts = list(pool.map(accuracies, [name] * len(every), every, [iterations] * len(every)))
