@@ -211,6 +211,8 @@ ZOO: dict[str, Callable[..., Layer]] = {
     "myrtle7": myrtle7,
     "myrtle10": myrtle10,
     "resnet": resnet,
+    "gntk": gntk,
+    "gcn": gcn,
 }
 
 

@@ -10,7 +10,7 @@ from ntkit.finite import TrainingRun, observe
 from ntkit.layer import Layer
 from ntkit.predict import gradient_descent, largest_learning_rate
 from ntkit.study.examples import Examples
-from ntkit.study.finite import Training, train
+from ntkit.study.finite import Training, in_single, train
 from ntkit.study.infinite import Modes, method
 from ntkit.study.kernels import Kernels
 from ntkit.study.network import Network, at_width
@@ -92,10 +92,8 @@ def trained_beside(
 
 def _observed(layer: Layer, run: Training, examples: Examples) -> TrainingRun:
     """The network before and after training, on some of the rows; rows were drawn at random already."""
-    x, y, x_test, y_test = (
-        np.asarray(a[:ROWS], np.float32)
-        for a in (examples.x_train, examples.train.coded, examples.x_test, examples.test.coded)
-    )
+    x, x_test = in_single(examples.x_train[:ROWS], examples.x_test[:ROWS])
+    y, y_test = (np.asarray(t.coded[:ROWS], np.float32) for t in (examples.train, examples.test))
     rates = layer.rates(run.start)
     return observe(layer.apply, run.start, run.end, x, y, x_test=x_test, y_test=y_test, rates=rates)
 
