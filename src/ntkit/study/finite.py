@@ -71,7 +71,7 @@ def train(
     Raises:
         NumericalError: The training diverged.
     """
-    inputs, unseen = in_single(x_train, x_test)
+    inputs, unseen = as_arrays(x_train, x_test, np.float32)
     wanted = np.asarray(targets, np.float32)
     start, _ = layer.init(jax.random.key(seed), x_train.shape[1:])
     found = finite.train(
@@ -92,9 +92,10 @@ def train(
     )
 
 
-def in_single(x_train: Any, x_test: Any) -> tuple[Any, Any]:
-    """Both batches in float32, as finite networks read them: graphs with room for as many nodes each."""
+def as_arrays(x_train: Any, x_test: Any, dtype: type[np.floating]) -> tuple[Any, Any]:
+    """Both batches as finite networks read them: graphs with room for as many nodes each."""
     if isinstance(x_train, Graphs):
         room = int(max(x_train.sizes.max(), x_test.sizes.max()))
-        return x_train.padded(room, np.float32), x_test.padded(room, np.float32)
-    return np.asarray(x_train, np.float32), np.asarray(x_test, np.float32)
+        padded = (x.padded(room, dtype) for x in (x_train, x_test))
+        return tuple(jax.tree.map(lambda array: array.astype(dtype), p) for p in padded)  # type: ignore[return-value]
+    return np.asarray(x_train, dtype), np.asarray(x_test, dtype)

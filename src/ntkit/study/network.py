@@ -19,7 +19,6 @@ from ntkit.spec import nearest
 from ntkit.study.options import FLAGS
 from ntkit.zoo import ZOO
 
-
 ALIASES = {("gntk", "depth"): "blocks"}
 
 
