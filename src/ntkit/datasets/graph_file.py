@@ -74,13 +74,14 @@ def read_graphs(arrays: Arrays, path: Path) -> tuple[Graphs, str]:
             f"it holds {', '.join(sorted(arrays))}"
         )
     try:
-        offsets, *edges = (arrays[name] for name in ("node_offsets", "edges", "edge_offsets"))
+        offsets = arrays["node_offsets"]
+        edges = arrays["edges"], arrays["edge_offsets"], arrays.get("weights")
         if "values" in arrays:
-            graphs = Graphs(arrays["values"], offsets, *edges, arrays.get("weights"))
+            graphs = Graphs(arrays["values"], offsets, *edges)
             what = f"Nodes have the {graphs.channels} features of values"
         else:
             tags = _checked_tags(arrays["node_tags"], arrays.get("tag_values"))
-            graphs = Graphs(tags[:, None], offsets, *edges, arrays.get("weights"))
+            graphs = Graphs(tags[:, None], offsets, *edges)
             several = int(tags.max()) > 0
             graphs = graphs.with_values(one_hot(tags) if several else degrees(graphs))
             what = (

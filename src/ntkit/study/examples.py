@@ -135,7 +135,7 @@ def shape_names(shape: tuple[int | None, ...]) -> list[int | str]:
 def _as_read(x: np.ndarray | Graphs, network: Network, dtype: type[np.floating]) -> np.ndarray | Graphs:
     if isinstance(x, Graphs):
         return x.with_values(x.values.astype(dtype))
-    return np.reshape(x, (len(x), *network.input_shape)).astype(dtype)  # type: ignore[arg-type]
+    return np.reshape(x, (len(x), *network.input_shape)).astype(dtype)  # type: ignore[type-var]
 
 
 def _describe_graphs(x: Graphs) -> dict[str, Any]:

@@ -97,5 +97,5 @@ def as_arrays(x_train: Any, x_test: Any, dtype: type[np.floating]) -> tuple[Any,
     if isinstance(x_train, Graphs):
         room = int(max(x_train.sizes.max(), x_test.sizes.max()))
         padded = (x.padded(room, dtype) for x in (x_train, x_test))
-        return tuple(jax.tree.map(lambda array: array.astype(dtype), p) for p in padded)  # type: ignore[return-value]
+        return tuple(jax.tree.map(lambda array: array.astype(dtype), p) for p in padded)
     return np.asarray(x_train, dtype), np.asarray(x_test, dtype)

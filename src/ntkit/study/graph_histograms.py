@@ -30,7 +30,7 @@ def histograms(
     rows, others = _columns(train, most), _columns(test, most)
     mean, deviation = rows.mean(axis=0), rows.std(axis=0)
     kept = deviation > 1e-12 * np.abs(rows).max(axis=0)
-    return tuple((x[:, kept] - mean[kept]) / deviation[kept] for x in (rows, others))  # type: ignore[return-value]
+    return tuple((x[:, kept] - mean[kept]) / deviation[kept] for x in (rows, others))
 
 
 def _degrees(x: Graphs) -> np.ndarray:
