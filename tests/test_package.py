@@ -23,13 +23,14 @@ HEAVY = {
     "lineax",
     "matfree",
     "mpmath",
+    "networkx",
     "numba",
     "optax",
     "pandas",
     "plotly",
     "pyarrow",
 }
-HEAVY |= {"rich", "sklearn", "torch", "typer", "zarr"}
+HEAVY |= {"rich", "sklearn", "torch", "torch_geometric", "typer", "zarr"}
 
 # From the ground up: a file or folder may import what stands before it, or its own kind.
 KERNELS = [

@@ -11,10 +11,16 @@ from ntkit.errors import InputError
 from ntkit.zoo import ZOO, activation
 
 SHAPES = {"mlp": (6,)}
+GRAPHS = ("gntk", "gcn")
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in ("resnet", "myrtle5"))) for n in ZOO]
+    "name",
+    [
+        pytest.param(n, marks=[pytest.mark.slow] * (n in ("resnet", "myrtle5")))
+        for n in ZOO
+        if n not in GRAPHS
+    ],
 )
 @pytest.mark.every(3)
 def test_a_network_of_the_zoo_has_both_readings(name):

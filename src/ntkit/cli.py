@@ -37,6 +37,8 @@ ntkit study --data images.npz --net cnn --train 500 --test 200 --out images
 
 ntkit study --data wine --net my-network.json --out wine
 
+ntkit study --data molecules.npz --net gntk --depth 2 --out molecules
+
 Options that are not listed above are parameters of the network, see [bold]ntkit nets[/bold].
 """
 
@@ -51,7 +53,8 @@ Data = Annotated[
     str,
     typer.Option(
         help="digits, breast-cancer, diabetes, iris or wine; or a .csv, .tsv, .parquet or .npz file (x, y; or x_train, "
-        "y_train, x_test, y_test; images have shape rows, height, width, channels)."
+        "y_train, x_test, y_test; images have shape rows, height, width, channels; graphs: node_offsets, edge_offsets, edges, "
+        "node_tags or values, labels)."
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
@@ -123,7 +126,8 @@ def study(
         int | None, typer.Option(help="Gradient steps of the real network; default: 500.")
     ] = None,
     dtype: Annotated[
-        str | None, typer.Option(help="float32 or float64; default: float64 for vectors, float32 for images.")
+        str | None,
+        typer.Option(help="float32 or float64; default: float64 for vectors and graphs, float32 for images."),
     ] = None,
     overwrite: Overwrite = False,
     quiet: Quiet = False,

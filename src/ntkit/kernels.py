@@ -13,7 +13,7 @@ from ntkit.engines import explain, ragged_tiles, reference, tiles
 from ntkit.engines.choice import ENGINES, MONTE_CARLO
 from ntkit.errors import InputError, NoClosedFormError, NumericalError
 from ntkit.layer import Layer
-from ntkit.layers import Aggregate
+from ntkit.layers.graph import check_degrees
 from ntkit.pair import KernelPair
 from ntkit.sampling import NETWORKS, SampledKernel, sampled
 
@@ -251,9 +251,8 @@ def _checked_ragged(net: Layer, x1: Any, x2: Any, dtype: Any) -> tuple[Ragged, R
     dtype = working_dtype(x1.values, dtype)
     found = []
     for x, name in ((x1, "x1"), (x2, "x2"))[: 1 if x2 is None else 2]:
-        for layer in jax.tree.leaves(net, is_leaf=lambda leaf: isinstance(leaf, Aggregate)):
-            if isinstance(layer, Aggregate) and isinstance(x, Graphs):
-                layer.check_graphs(x, name)
+        if isinstance(x, Graphs):
+            check_degrees(net, x, name)
         ragged_tiles.check_sizes(net, x, name)
         found.append(x.with_values(_in_dtype(x.values, dtype, name)))
     return found[0], found[1] if x2 is not None else None, dtype

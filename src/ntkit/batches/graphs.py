@@ -1,9 +1,11 @@
 """`Graphs`, a batch of graphs of different sizes: one table of nodes, one of edges."""
 
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from ntkit.batches.conversions import of_networkx, of_pyg, tables
 from ntkit.batches.padded import Padded
 from ntkit.batches.ragged import Ragged, check_offsets, check_values
 from ntkit.errors import InputError
@@ -73,6 +75,61 @@ class Graphs(Ragged):
         order = np.argsort(owner, kind="stable")
         self.edges, self.weights = edges[order], strengths[order]
         self.edge_offsets = np.searchsorted(owner[order], np.arange(len(self) + 1))
+
+    @classmethod
+    def from_list(cls, graphs: Iterable[Sequence[Any]], *, directed: bool = False) -> "Graphs":
+        """Graphs one by one.
+
+        Args:
+            graphs: (values, edges) or (values, edges, weights) of each: (nodes, C), (edges, 2), (edges,).
+            directed: Whether an edge leads one way only; else it stands for both ways, and is listed once.
+
+        Raises:
+            InputError: A graph is empty, has another number of features, or an edge that leads nowhere; the message names it.
+
+        Example:
+            >>> import numpy as np, ntkit as nk
+            >>> x = nk.Graphs.from_list([(np.eye(2), [[0, 1]]), (np.ones((3, 2)), [[0, 1], [1, 2]])])
+            >>> x.sizes.tolist()
+            [2, 3]
+        """
+        return cls(*tables(graphs), directed=directed)
+
+    @classmethod
+    def from_networkx(
+        cls,
+        graphs: Iterable[Any],
+        features: str | Callable[[Any, Any], Any] = "x",
+        *,
+        weight: str | None = None,
+    ) -> "Graphs":
+        """Graphs of networkx; nodes keep the order in which they were added.
+
+        Args:
+            graphs: Of one kind, directed or not.
+            features: Name of the attribute of nodes that holds their features, a number or several; or a function of graph
+                and node that gives them, such as `lambda g, v: [g.degree(v)]`.
+            weight: Name of the attribute of edges that holds their weights, 1 where one has none; None for 1 each.
+
+        Raises:
+            InputError: A node has no such attribute or another number of features; the message names the graph.
+        """
+        found, directed = of_networkx(graphs, features, weight)
+        return cls.from_list(found, directed=directed)
+
+    @classmethod
+    def from_pyg(cls, data: Iterable[Any], *, weights: str = "edge_weight") -> "Graphs":
+        """Graphs of PyTorch Geometric, where `edge_index` lists either way of an edge by itself.
+
+        Args:
+            data: Objects with `x`, (nodes, C), and `edge_index`, (2, edges): a list of `Data`, or a data set.
+            weights: The attribute that holds weights of edges, (edges,) or (edges, 1), used where there is one. Other features
+                of edges are not read.
+
+        Raises:
+            InputError: A graph has no features of nodes or another number of them; the message names it.
+        """
+        return cls.from_list(of_pyg(data, weights), directed=True)
 
     @property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,7 @@
 """`Ragged`, what batches of graphs and of sequences have in common: examples of different sizes, by number."""
 
 import abc
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -19,7 +19,7 @@ class Ragged(abc.ABC):
     """(n + 1,), where each example begins; the last one is where all end."""
 
     @abc.abstractmethod
-    def take(self, rows: np.ndarray) -> "Ragged":
+    def take(self, rows: np.ndarray) -> Self:
         """The examples of these numbers."""
 
     @abc.abstractmethod
@@ -27,7 +27,7 @@ class Ragged(abc.ABC):
         """All examples with room for so many positions; arrays of NumPy."""
 
     @abc.abstractmethod
-    def with_values(self, values: np.ndarray) -> "Ragged":
+    def with_values(self, values: np.ndarray) -> Self:
         """The same examples with other values, (positions of all examples, C')."""
 
     @property
@@ -48,7 +48,7 @@ class Ragged(abc.ABC):
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
-    def __getitem__(self, rows: Any) -> "Ragged":
+    def __getitem__(self, rows: Any) -> Self:
         """Some examples: a slice, numbers, or a mask; one number gives a batch of one."""
         return self.take(np.atleast_1d(np.arange(len(self))[rows]))
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Float, Int
 
+from ntkit.batches import Graphs
+
 LARGEST = 1e140  # the largest number that a data set may hold: sums of squares of larger ones leave float64
 
 
@@ -39,7 +41,7 @@ class Dataset:
     Args:
         name: what the report calls it.
         task: ``"classification"`` or ``"regression"``.
-        x: a `Table`, or an array (rows, …positions, channels) of images or sequences.
+        x: a `Table`, an array (rows, …positions, channels) of images or sequences, or a batch of `Graphs`.
         y: class numbers 0 … C−1 (integers), or numbers in the target's own unit.
         target_name: the target's name.
         class_names: the names of the classes; empty for a regression.
@@ -49,7 +51,7 @@ class Dataset:
 
     name: str
     task: str
-    x: Table | np.ndarray
+    x: Table | np.ndarray | Graphs
     y: np.ndarray
     target_name: str = "target"
     class_names: tuple[str, ...] = ()

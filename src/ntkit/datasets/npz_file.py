@@ -1,4 +1,4 @@
-"""An ``.npz`` file of examples: ``x, y``, or ``x_train, y_train, x_test, y_test``."""
+"""An ``.npz`` file of examples: ``x, y``, or ``x_train, y_train, x_test, y_test``, or graphs."""
 
 import zipfile
 from pathlib import Path
@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ntkit.datasets.dataset import LARGEST, Dataset, Table
+from ntkit.datasets.graph_file import holds_graphs, load_graphs
 from ntkit.datasets.target import code_target
 from ntkit.errors import InputError
 
@@ -41,6 +42,8 @@ def load_npz(path: Path, task: str | None) -> Dataset:
         InputError: arrays are missing, do not fit together, are empty or not finite.
     """
     arrays = open_npz(path)
+    if holds_graphs(arrays):
+        return load_graphs(arrays, path, task)
     if {"x_train", "y_train", "x_test", "y_test"} <= set(arrays):
         x_train, x_test = arrays["x_train"], arrays["x_test"]
         if x_train.shape[1:] != x_test.shape[1:]:

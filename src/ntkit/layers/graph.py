@@ -1,6 +1,7 @@
 """Layers of graphs: sums over the neighbours of each node."""
 
 import equinox as eqx
+import jax
 from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.batches import Graphs, Padded
@@ -115,3 +116,10 @@ class Aggregate(Layer):
                 f"Aggregate: node {row - x.offsets[graph]} of graph {graph} of {name} has degree {min(out[row], into[row]):g}, "
                 f"by which normalisation={self.normalisation!r} would divide; add self_loops=1, or leave the node out"
             )
+
+
+def check_degrees(net: Layer, x: Graphs, name: str) -> None:
+    """Raise `InputError` where a layer of the network divides by the degree of a node without neighbours."""
+    for layer in jax.tree.leaves(net, is_leaf=lambda leaf: isinstance(leaf, Aggregate)):
+        if isinstance(layer, Aggregate):
+            layer.check_graphs(x, name)

@@ -2,15 +2,17 @@
 
 from typing import Any
 
+import jax
 import numpy as np
 
 from ntkit.analysis.regime import LAZY, RICH, regime_report
+from ntkit.batches import Graphs
 from ntkit.errors import InputError
 from ntkit.finite import TrainingRun, observe
 from ntkit.layer import Layer
 from ntkit.predict import gradient_descent, largest_learning_rate
 from ntkit.study.examples import Examples
-from ntkit.study.finite import Training, train
+from ntkit.study.finite import Training, as_arrays, train
 from ntkit.study.infinite import Modes, method
 from ntkit.study.kernels import Kernels
 from ntkit.study.network import Network, at_width
@@ -91,13 +93,16 @@ def trained_beside(
 
 
 def _observed(layer: Layer, run: Training, examples: Examples) -> TrainingRun:
-    """The network before and after training, on some of the rows; rows were drawn at random already."""
-    x, y, x_test, y_test = (
-        np.asarray(a[:ROWS], np.float32)
-        for a in (examples.x_train, examples.train.coded, examples.x_test, examples.test.coded)
-    )
+    """The network before and after training, on some of the rows; rows were drawn at random already.
+
+    Graphs often repeat, and the inverses of their kernels need float64.
+    """
+    dtype = np.float64 if isinstance(examples.x_train, Graphs) else np.float32
+    x, x_test = as_arrays(examples.x_train[:ROWS], examples.x_test[:ROWS], dtype)
+    y, y_test = (np.asarray(t.coded[:ROWS], dtype) for t in (examples.train, examples.test))
+    start, end = (jax.tree.map(lambda w: np.asarray(w, dtype), p) for p in (run.start, run.end))
     rates = layer.rates(run.start)
-    return observe(layer.apply, run.start, run.end, x, y, x_test=x_test, y_test=y_test, rates=rates)
+    return observe(layer.apply, start, end, x, y, x_test=x_test, y_test=y_test, rates=rates)
 
 
 def _regime(seen: TrainingRun) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float, Float64, Int
 
 from ntkit import finite
+from ntkit.batches import Graphs
 from ntkit.layer import Layer
 from ntkit.study.progress import Advance
 
@@ -44,9 +45,9 @@ class Training:
 
 def train(
     layer: Layer,
-    x_train: Float[np.ndarray, "n ..."],
+    x_train: Float[np.ndarray, "n ..."] | Graphs,
     targets: Float[np.ndarray, "n outputs"],
-    x_test: Float[np.ndarray, "m ..."],
+    x_test: Float[np.ndarray, "m ..."] | Graphs,
     *,
     learning_rate: float,
     steps: int,
@@ -70,8 +71,9 @@ def train(
     Raises:
         NumericalError: The training diverged.
     """
-    inputs, wanted, unseen = (np.asarray(a, np.float32) for a in (x_train, targets, x_test))
-    start, _ = layer.init(jax.random.key(seed), inputs.shape[1:])
+    inputs, unseen = as_arrays(x_train, x_test, np.float32)
+    wanted = np.asarray(targets, np.float32)
+    start, _ = layer.init(jax.random.key(seed), x_train.shape[1:])
     found = finite.train(
         layer.apply,
         start,
@@ -88,3 +90,12 @@ def train(
     return Training(
         found.steps, learning_rate, on_train, on_test, count, float(found.moved[-1]), start, found.params
     )
+
+
+def as_arrays(x_train: Any, x_test: Any, dtype: type[np.floating]) -> tuple[Any, Any]:
+    """Both batches as finite networks read them: graphs with room for as many nodes each."""
+    if isinstance(x_train, Graphs):
+        room = int(max(x_train.sizes.max(), x_test.sizes.max()))
+        padded = (x.padded(room, dtype) for x in (x_train, x_test))
+        return tuple(jax.tree.map(lambda array: array.astype(dtype), p) for p in padded)
+    return np.asarray(x_train, dtype), np.asarray(x_test, dtype)

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 
 import ntkit as nk
+from ntkit.batches import Graphs
+from ntkit.datasets.graph_file import holds_graphs, read_graphs
 from ntkit.datasets.npz_file import checked_examples, open_npz
 from ntkit.datasets.table_file import SUFFIXES, as_table, column_values, read_frame
 from ntkit.errors import InputError
@@ -59,7 +61,9 @@ def write_kernel(
     first, second = _examples(data, target, standardise)
     network = choose_network(spec, {}, first.shape[1:], 1)
 
-    def shaped(x: np.ndarray) -> np.ndarray:
+    def shaped(x: np.ndarray | Graphs) -> np.ndarray | Graphs:
+        if isinstance(x, Graphs):
+            return x.with_values(x.values.astype(float_type(dtype))) if dtype else x
         return x.reshape(len(x), *network.input_shape).astype(float_type(dtype) if dtype else x.dtype)
 
     x1 = shaped(first)
@@ -91,7 +95,9 @@ def float_type(name: str) -> type[np.floating]:
     return types[name]
 
 
-def _examples(path: Path, target: str | None, standardise: bool) -> tuple[np.ndarray, np.ndarray | None]:
+def _examples(
+    path: Path, target: str | None, standardise: bool
+) -> tuple[np.ndarray | Graphs, np.ndarray | Graphs | None]:
     if not path.is_file():
         raise InputError(f"cannot read {path}: {'it is a folder' if path.is_dir() else 'no such file'}")
     if path.suffix.lower() in SUFFIXES:
@@ -100,6 +106,12 @@ def _examples(path: Path, target: str | None, standardise: bool) -> tuple[np.nda
     if path.suffix.lower() != ".npz":
         raise InputError(f"cannot read {path}: use a file ending in {', '.join(SUFFIXES)} or .npz")
     arrays = open_npz(path)
+    if holds_graphs(arrays):
+        if standardise:
+            raise InputError(
+                f"--standardise is for tables and images: {path} holds graphs, whose nodes are taken as they are"
+            )
+        return read_graphs(arrays, path)[0], None
     for first, second in NAMES:
         if first in arrays:
             x1 = checked_examples(arrays[first], f"{path}: {first}")

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 import ntkit as nk
+from ntkit.batches import Graphs
 from ntkit.engines.reference import bytes_per_pair
 from ntkit.errors import InputError, NumericalError
 from ntkit.layer import Layer
@@ -45,7 +46,9 @@ def work(n_train: int, n_test: int) -> float:
     return n_train * (n_train + 1) / 2 + n_test * n_train
 
 
-def compute(layer: Layer, x_train: np.ndarray, x_test: np.ndarray, advance: Advance) -> Kernels:
+def compute(
+    layer: Layer, x_train: np.ndarray | Graphs, x_test: np.ndarray | Graphs, advance: Advance
+) -> Kernels:
     """The kernels of a study, of the type of the inputs.
 
     Args:
@@ -59,13 +62,21 @@ def compute(layer: Layer, x_train: np.ndarray, x_test: np.ndarray, advance: Adva
     """
     nngp, ntk = symmetric(layer, x_train, advance)
     nngp_test, ntk_test = between(layer, x_test, x_train, advance)
-    diagonal = np.asarray(nk.kernel_fn(layer).diag(x_test).nngp)
+    # The engine of graphs has all pairs of some hundred sooner than JAX has compiled the diagonal.
+    graphs = isinstance(x_test, Graphs)
+    diagonal = (
+        np.diagonal(nk.nngp(layer, x_test)) if graphs else np.asarray(nk.kernel_fn(layer).diag(x_test).nngp)
+    )
     check_finite({"NNGP": nngp, "NTK": ntk, "test NNGP": nngp_test, "test NTK": ntk_test})
     return Kernels(nngp, ntk, nngp_test, ntk_test, diagonal)
 
 
-def symmetric(layer: Layer, x: np.ndarray, advance: Advance) -> tuple[np.ndarray, np.ndarray]:
+def symmetric(layer: Layer, x: np.ndarray | Graphs, advance: Advance) -> tuple[np.ndarray, np.ndarray]:
     """NNGP and NTK of ``x`` with itself, exactly symmetric; every pair of blocks is computed once."""
+    if isinstance(x, Graphs):  # their engine cuts them as it needs
+        pair = nk.kernel(layer, x)
+        advance(len(x) * (len(x) + 1) / 2)
+        return pair.nngp, pair.ntk
     nngp, ntk = np.empty((len(x), len(x)), x.dtype), np.empty((len(x), len(x)), x.dtype)
     parts = blocks(len(x), _block_size(layer, x))
     for number, i in enumerate(parts):
@@ -79,8 +90,14 @@ def symmetric(layer: Layer, x: np.ndarray, advance: Advance) -> tuple[np.ndarray
     return nngp, ntk
 
 
-def between(layer: Layer, x1: np.ndarray, x2: np.ndarray, advance: Advance) -> tuple[np.ndarray, np.ndarray]:
+def between(
+    layer: Layer, x1: np.ndarray | Graphs, x2: np.ndarray | Graphs, advance: Advance
+) -> tuple[np.ndarray, np.ndarray]:
     """NNGP and NTK between the rows of ``x1`` and those of ``x2``."""
+    if isinstance(x1, Graphs) or isinstance(x2, Graphs):
+        pair = nk.kernel(layer, x1, x2)
+        advance(len(x1) * len(x2))
+        return pair.nngp, pair.ntk
     nngp, ntk = np.empty((len(x1), len(x2)), x1.dtype), np.empty((len(x1), len(x2)), x1.dtype)
     size = _block_size(layer, x1)
     columns = blocks(len(x2), size)

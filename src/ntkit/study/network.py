@@ -12,11 +12,14 @@ import jax
 import numpy as np
 
 import ntkit as nk
+from ntkit.batches import Padded
 from ntkit.errors import InputError, NoClosedFormError
 from ntkit.layer import Layer, Shape
 from ntkit.spec import nearest
 from ntkit.study.options import FLAGS
 from ntkit.zoo import ZOO
+
+ALIASES = {("gntk", "depth"): "blocks"}
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,13 @@ class Network:
     Args:
         name: What the report calls it.
         layer: The network.
-        input_shape: The shape of one example: as the data have it, with a channel axis added, or flattened.
+        input_shape: The shape of one example: as the data have it, with a channel axis added, or flattened; None for the
+            number of a graph's nodes.
     """
 
     name: str
     layer: Layer
-    input_shape: tuple[int, ...]
+    input_shape: tuple[int | None, ...]
 
     @property
     def reads_positions(self) -> bool:
@@ -40,14 +44,14 @@ class Network:
 
 
 def choose_network(
-    net: str, options: Mapping[str, str], example_shape: tuple[int, ...], outputs: int
+    net: str, options: Mapping[str, str], example_shape: tuple[int | None, ...], outputs: int
 ) -> Network:
     """Build the network and find out how it reads examples.
 
     Args:
         net: A name of the zoo, or a spec file (JSON).
         options: Parameters of the zoo's function, as text.
-        example_shape: The shape of one example of the data.
+        example_shape: The shape of one example of the data; (None, C) for graphs.
         outputs: How many outputs the task needs.
 
     Raises:
@@ -66,7 +70,7 @@ def choose_network(
     return Network(name, layer, fitting_shape(layer, example_shape, net))
 
 
-def check_gaussian(network: Network, name: str) -> None:
+def check_gaussian(network: Network, name: str, *, graphs: bool = False) -> None:
     """Refuse a network whose outputs are not Gaussian at initialisation: predictions of a study suppose that they are.
 
     An activation takes Gaussian inputs only, so one more activation after the network tells.
@@ -74,12 +78,13 @@ def check_gaussian(network: Network, name: str) -> None:
     Args:
         network: The network.
         name: What messages call it.
+        graphs: Whether it reads graphs.
 
     Raises:
         InputError: They are not.
         NoClosedFormError: Second moments do not determine the network's kernel at all.
     """
-    x = jax.ShapeDtypeStruct((2, *network.input_shape), np.float32)
+    x = _two_graphs(network) if graphs else jax.ShapeDtypeStruct((2, *network.input_shape), np.float32)
     try:
         jax.eval_shape(lambda x: nk.kernel(network.layer >> nk.Relu(), x), x)
     except NoClosedFormError as error:
@@ -88,6 +93,11 @@ def check_gaussian(network: Network, name: str) -> None:
             f"the outputs of the network {name!r} are not Gaussian, and the predictions and the posterior of a "
             "study suppose that they are. Remedy: end the network with a Dense layer"
         ) from error
+
+
+def _two_graphs(network: Network) -> Padded:
+    shapes = (2, 2, network.input_shape[-1]), (2, 2), (2, 2, 2)
+    return Padded(*(jax.ShapeDtypeStruct(shape, np.float32) for shape in shapes))  # type: ignore[arg-type]
 
 
 def build(name: str, options: Mapping[str, str]) -> Layer:
@@ -102,7 +112,8 @@ def build(name: str, options: Mapping[str, str]) -> Layer:
     function = ZOO[name]
     parameters = inspect.signature(function).parameters
     values = {}
-    for option, text in options.items():
+    for text_option, text in options.items():
+        option = ALIASES.get((name, text_option), text_option)
         if option not in parameters:
             known = [_flag(p) for p in parameters if p != "outputs"]
             raise InputError(
@@ -136,15 +147,18 @@ def read_spec(path: str) -> Layer:
     return _refusing(lambda: nk.from_spec(spec), f"the spec {path}: ")
 
 
-def fitting_shape(layer: Layer, shape: tuple[int, ...], name: str) -> tuple[int, ...]:
+def fitting_shape(layer: Layer, shape: tuple[int | None, ...], name: str) -> tuple[int | None, ...]:
     """The first of these shapes of an example for which the network's output is a vector.
 
-    As it is; with a channel axis (grey images without one); flattened.
+    As it is; with a channel axis (grey images without one); flattened. Graphs, (None, C), as they are alone.
 
     Raises:
         InputError: No such shape; the message gives the reason for the first.
     """
-    candidates = [shape] + ([(*shape, 1)] if len(shape) > 1 else []) + [(math.prod(shape),)]
+    candidates: list[tuple[int | None, ...]] = [shape]
+    sizes = [extent for extent in shape if extent is not None]
+    if len(sizes) == len(shape):
+        candidates += ([(*shape, 1)] if len(shape) > 1 else []) + [(math.prod(sizes),)]
     reason = ""
     for candidate in dict.fromkeys(candidates):
         try:
@@ -155,11 +169,17 @@ def fitting_shape(layer: Layer, shape: tuple[int, ...], name: str) -> tuple[int,
         if len(output) == 1:
             return candidate
         reason = reason or (
-            f"it gives outputs of shape {output} and must give one vector an example: "
+            "it gives an output for each node, and a study predicts one target a graph: end it with GlobalSumPool or "
+            "GlobalAvgPool and then Dense"
+            if None in output
+            else f"it gives outputs of shape {output} and must give one vector an example: "
             "end it with Flatten or GlobalAvgPool and then Dense"
         )
-    what = f"rows of {shape[0]} columns" if len(shape) == 1 else f"examples of shape {shape}"
-    hint = " (a network for tables is --net mlp)" if len(shape) == 1 else ""
+    what, hint = f"examples of shape {shape}", ""
+    if len(shape) == 1:
+        what, hint = f"rows of {shape[0]} columns", " (a network for tables is --net mlp)"
+    elif None in shape:
+        what, hint = f"graphs whose nodes have {shape[-1]} features", " (a network for graphs is --net gntk)"
     raise InputError(f"the network {name!r} does not take {what}{hint}: {reason}")
 
 
@@ -189,15 +209,22 @@ def at_width(layer: Layer, width: int, outputs: int) -> Layer:
         (64, 3)
     """
     spec = _with_widths(nk.to_spec(layer), width)
-    last = spec
-    while "width" not in last and last.get("layers"):
-        last = last["layers"][-1]
-    if "width" not in last:
-        raise InputError(
-            f"a finite network needs a last layer with a width, such as Dense; this one ends with {last['layer']}"
-        )
-    last["width"] = outputs
+    for last in _last_layers(spec):
+        if "width" not in last:
+            raise InputError(
+                f"a finite network needs a last layer with a width, such as Dense; this one ends with {last['layer']}"
+            )
+        last["width"] = outputs
     return nk.from_spec(spec)
+
+
+def _last_layers(spec: Any) -> list[Any]:
+    """The specs of the layers that make the outputs: one, or that of each branch of a sum."""
+    if spec.get("layers"):
+        return _last_layers(spec["layers"][-1])
+    if spec["layer"] == "Sum":
+        return [last for branch in spec["branches"] for last in _last_layers(branch)]
+    return [spec]
 
 
 def _with_widths(spec: Any, width: int) -> Any:
@@ -210,6 +237,10 @@ def _value(option: str, text: str, default: Any) -> Any:
     """An option's text as the type of its default value; any number where that is a number."""
     if isinstance(default, str):
         return text
+    if isinstance(default, bool):
+        if text.lower() not in ("true", "false"):
+            raise InputError(f"{_flag(option)} must be true or false, found {text!r}")
+        return text.lower() == "true"
     try:
         number = float(text)
     except ValueError:

@@ -25,7 +25,8 @@ class Options:
         seed: Of the split and of the finite network.
         finite: The width of a finite network to train beside, or None.
         steps: Of its gradient descent, or None for 500.
-        dtype: Of the kernels, ``"float32"``, ``"float64"`` or None: float64 for vectors and float32 for images.
+        dtype: Of the kernels, ``"float32"``, ``"float64"`` or None: float64 for vectors and graphs, float32 for
+            images.
 
     Raises:
         InputError: A number is out of range, or there are steps without a finite network.

@@ -11,8 +11,10 @@ import numpy as np
 
 import ntkit as nk
 from ntkit import datasets
+from ntkit.batches import Graphs
 from ntkit.finite import TrainingRun
-from ntkit.study import baselines, folder, function_space, infinite, kernels
+from ntkit.layers.graph import check_degrees
+from ntkit.study import baselines, folder, function_space, graph_histograms, infinite, kernels
 from ntkit.study.beside import trained_beside
 from ntkit.study.examples import Examples, describe, scale, shape
 from ntkit.study.generalisation import generalisation
@@ -136,13 +138,20 @@ def _prepare(options: Options) -> tuple[datasets.Dataset, Network, Examples]:
         not isinstance(data.x, datasets.Table)
         and choose_network(options.net, options.net_options, data.x.shape[1:], outputs).reads_positions
     )
+    if isinstance(data.x, Graphs):
+        check_degrees(
+            choose_network(options.net, options.net_options, data.x.shape[1:], outputs).layer,
+            data.x,
+            data.name,
+        )
     rows = split(data, options.train, options.test, options.seed, large=large)
     scaled = scale(data, rows)
     network = choose_network(options.net, options.net_options, scaled.shape, outputs)
-    check_gaussian(network, options.net)
+    check_gaussian(network, options.net, graphs=isinstance(data.x, Graphs))
     if options.finite is not None:
         at_width(network.layer, options.finite, outputs)  # refused now rather than after the kernels
-    dtype = float_type(options.dtype or ("float32" if network.reads_positions else "float64"))
+    images = network.reads_positions and not isinstance(data.x, Graphs)
+    dtype = float_type(options.dtype or ("float32" if images else "float64"))
     return data, network, shape(data, rows, scaled, network, dtype)
 
 
@@ -201,7 +210,8 @@ def _infinite(
 
 
 def _baselines(examples: Examples, task: str, seed: int, progress: Progress) -> list[Results]:
-    rows_train, rows_test = examples.rows_train, examples.rows_test
+    rows_train, rows_test = examples.as_rows()
+    of_graphs = f", of {graph_histograms.NAME}" if isinstance(examples.x_train, Graphs) else ""
     y = examples.train.y if task == "classification" else examples.train.coded[:, 0]
     with progress.stage("scikit-learn", baselines.TRIALS + 1) as advance:
         ridge = baselines.tuned_ridge(rows_train, y, task)
@@ -220,12 +230,15 @@ def _baselines(examples: Examples, task: str, seed: int, progress: Progress) -> 
 
     return [
         line(
-            "ridge", "linear ridge", "scikit-learn's linear model, its penalty chosen by leave-one-out", ridge
+            "ridge",
+            "linear ridge",
+            f"scikit-learn's linear model{of_graphs}, its penalty chosen by leave-one-out",
+            ridge,
         ),
         line(
             "svm",
             "RBF support vectors",
-            "scikit-learn's Gaussian-kernel machine, tuned by cross-validation",
+            f"scikit-learn's Gaussian-kernel machine{of_graphs}, tuned by cross-validation",
             svm,
         ),
     ]

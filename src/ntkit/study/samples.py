@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from ntkit.batches import Graphs
 from ntkit.datasets import Dataset, Table
 from ntkit.study.examples import Examples
 from ntkit.study.preprocessing import ClassCoding
@@ -24,7 +25,7 @@ def sample_images(
         outputs: What a method gives for the test examples.
     """
     coding = examples.test.coding
-    if isinstance(data.x, Table) or not isinstance(coding, ClassCoding) or not _are_images(data.x):
+    if isinstance(data.x, Table | Graphs) or not isinstance(coding, ClassCoding) or not _are_images(data.x):
         return None
     predicted = coding.decode(outputs)
     chosen = np.argsort(predicted == examples.test.y, kind="stable")[:IMAGES]
