@@ -26,6 +26,13 @@ SMALL = nk.Dense(4) >> nk.Relu() >> nk.Dense(1)
             "reference",
             "no instruction for a normal",
         ),
+        (
+            nk.PositionalEncoding() >> CONVNET,
+            (32, 32, 3),
+            (9000,),
+            "reference",
+            "no instruction for a positional encoding",
+        ),
     ],
 )
 def test_what_is_chosen_and_why(net: nk.Layer, shape: tuple, sizes: tuple, engine: str, why: str):
