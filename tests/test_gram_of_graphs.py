@@ -60,7 +60,7 @@ def test_a_folder_is_of_its_graphs(tmp_path) -> None:
 
 def test_a_matrix_of_graphs_needs_a_readout_and_one_kind() -> None:
     x = random_graphs((4, 2))
-    with pytest.raises(InputError, match="ends with nodes"):
+    with pytest.raises(InputError, match="a kernel with positions has no matrix"):
         nk.gram.compute(nk.Aggregate() >> nk.Dense(1), x)
     with pytest.raises(InputError, match="batches of one kind"):
         nk.gram.compute(OF_GRAPHS, x, np.ones((2, 3)))
