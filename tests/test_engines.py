@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import ntkit as nk
+from graph_batches import random_graphs
 from ntkit.engines import choice, explain
 from ntkit.engines.fused import tile
 from ntkit.errors import InputError, NoClosedFormError
@@ -26,6 +27,13 @@ SMALL = nk.Dense(4) >> nk.Relu() >> nk.Dense(1)
             "reference",
             "no instruction for a normal",
         ),
+        (
+            nk.PositionalEncoding() >> CONVNET,
+            (32, 32, 3),
+            (9000,),
+            "reference",
+            "no instruction for a positional encoding",
+        ),
     ],
 )
 def test_what_is_chosen_and_why(net: nk.Layer, shape: tuple, sizes: tuple, engine: str, why: str):
@@ -45,7 +53,7 @@ def test_more_work_takes_longer():
     assert both[1] == 2 * both[0]
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (32, 32.0, 3), (None, 3)])
+@pytest.mark.parametrize("shape", [(), (0,), (32, 32.0, 3), (None, 3, 3), (None, 0)])
 def test_shapes_that_are_none(shape: tuple):
     with pytest.raises(InputError, match="shape must be"):
         explain(CONVNET, shape)
@@ -103,3 +111,42 @@ def test_kernels_that_overflow():
     net = nk.Conv(2, 1, w_std=1e12) >> nk.Relu() >> nk.GlobalAvgPool() >> nk.Dense(1, w_std=1e12)
     with pytest.raises(nk.errors.NumericalError, match="it overflows float32"):
         nk.kernel(net, np.full((2, 3, 2), 1e6, np.float32), engine="fused")
+
+
+POOLED = nk.Aggregate("mean", 1.0) >> nk.Dense(4) >> nk.Relu() >> nk.GlobalSumPool() >> nk.Dense(1)
+NODES = nk.Aggregate("mean", 1.0) >> nk.Dense(1)
+
+
+@pytest.mark.parametrize(
+    ("net", "x", "engine", "why"),
+    [
+        (POOLED, random_graphs((4, 5)), "fused", "graphs by colours, at most 9 kinds among the 9 nodes"),
+        (POOLED, (None, 3), "fused", "graphs by colours, every layer has an instruction"),
+        (NODES, random_graphs((4,)), "fused", "graphs by colours"),
+        (NODES, (None, 3), "reference", "a network that ends with nodes, of batches of more than one graph"),
+        (
+            nk.Dense(4) >> nk.LayerNorm() >> POOLED,
+            random_graphs((4, 5)),
+            "reference",
+            "no instruction for a normalisation",
+        ),
+        (CONVNET.layers[-1], nk.Sequences([np.ones((3, 2))]), "reference", "reads graphs, and no sequences"),
+    ],
+)
+def test_what_is_chosen_for_graphs_and_why(net, x, engine, why):
+    found = explain(net, x)
+    assert found.engine == engine
+    assert why in found.why
+    assert str(found).startswith(f"{engine}: ")
+    if isinstance(x, tuple):
+        assert "nan" not in str(found)
+    else:
+        assert found.seconds > 0
+        assert found.bytes_per_pair > 0
+
+
+def test_a_batch_of_graphs_has_its_own_size():
+    with pytest.raises(InputError, match="a batch of 2 examples has its own number of rows"):
+        explain(POOLED, random_graphs((4, 5)), 100)
+    with pytest.raises(InputError, match="is explained for examples of one size"):
+        explain(POOLED, random_graphs((4, 5)), engine="monte_carlo")

@@ -1,17 +1,22 @@
 """Every network of the zoo, finite and infinite, and the names that it refuses."""
 
 import inspect
+import json
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
 import ntkit as nk
+from graph_batches import random_graphs
 from ntkit.errors import InputError
 from ntkit.zoo import ZOO, activation
 
-SHAPES = {"mlp": (6,)}
-GRAPHS = ("gntk", "gcn")
+CASES = Path(__file__).parent / "oracle" / "cases.json"
+SHAPES = {"mlp": (6,), "transformer": (5, 3), "rnn": (5, 3)}
+GRAPHS = ("gntk", "graph_resnet")
+NODES = ("gcn", "appnp")
 
 
 @pytest.mark.parametrize(
@@ -19,7 +24,7 @@ GRAPHS = ("gntk", "gcn")
     [
         pytest.param(n, marks=[pytest.mark.slow] * (n in ("resnet", "myrtle5")))
         for n in ZOO
-        if n not in GRAPHS
+        if n not in GRAPHS + NODES
     ],
 )
 @pytest.mark.every(3)
@@ -80,3 +85,73 @@ def test_an_unknown_activation_is_refused_with_the_nearest_name():
 def test_a_count_below_one_is_refused(name, option):
     with pytest.raises(InputError, match=f"{option} must be a whole number of at least 1"):
         ZOO[name](**{option: 0})
+
+
+@pytest.mark.parametrize("name", GRAPHS + NODES)
+@pytest.mark.every(2)
+def test_a_network_of_graphs_has_both_readings(name):
+    net = ZOO[name](width=4, outputs=2)
+    x = random_graphs((5, 3, 6) if name in GRAPHS else (6,))
+    params, out = net.init(jax.random.key(0), (None, 3))
+    y = net.apply(params, x.padded(6, np.float32))
+    if name in GRAPHS:
+        assert (out, y.shape) == ((2,), (3, 2))
+    else:
+        assert (out, y.values.shape) == ((None, 2), (1, 6, 2))
+    for fused, plain in zip(nk.kernel(net, x), nk.kernel(net, x, engine="reference"), strict=True):
+        np.testing.assert_allclose(fused, plain, rtol=1e-9, atol=1e-12)
+        assert np.linalg.eigvalsh(fused)[0] > -1e-12
+
+
+@pytest.mark.parametrize("name", ["transformer", pytest.param("rnn", marks=pytest.mark.slow)])
+def test_sequence_networks_read_lengths_of_their_own(name):
+    sequences = [np.random.default_rng(n).standard_normal((n, 3)) for n in (4, 2)]
+    net = ZOO[name](depth=1)
+    both = nk.nngp(net, nk.Sequences(sequences))
+    alone = [nk.nngp(net, s[None])[0, 0] for s in sequences]
+    np.testing.assert_allclose(np.diag(both), alone, rtol=1e-10)
+
+
+def names(spec):
+    """Only the names of layers, in their nesting."""
+    if isinstance(spec, list):
+        return [names(part) for part in spec]
+    return [spec["layer"], *(names(spec[k]) for k in ("layers", "branches") if k in spec)]
+
+
+def test_a_transformer_has_the_block_of_the_reference_case():
+    cases = {c["name"]: c for c in json.loads(CASES.read_text())["cases"]}
+    _, *block = cases["attention_transformer_block"]["spec"]["layers"]
+    made = nk.to_spec(nk.zoo.transformer(depth=1))["layers"]
+    around = [part["layer"] for part in made]
+    assert around == ["Dense", "PositionalEncoding", "Repeat", "GlobalAvgPool", "Dense"]
+    body = made[2]["body"]["layers"]
+    assert names(body) == names(block[: len(body)])
+
+
+def test_a_recurrent_network_reads_both_ways():
+    x = np.random.default_rng(0).standard_normal((3, 4, 2))
+    both, one = nk.zoo.rnn(), nk.zoo.rnn(both_ways=False)
+    (forth, back), (way, other) = ([nk.nngp(net, y) for y in (x, x[:, ::-1])] for net in (both, one))
+    np.testing.assert_allclose(forth, back, rtol=1e-10)
+    assert not np.allclose(way, other, rtol=1e-3)
+    np.testing.assert_allclose(forth, (way + other) / 2, rtol=1e-10)
+
+
+def test_appnp_without_steps_back_is_the_smoothed_mlp():
+    x = random_graphs((6,))
+    a = x.padded(6, np.float64).pattern[0] + np.eye(6)
+    d = a.sum(axis=0)
+    smooth = np.linalg.matrix_power(a / np.sqrt(np.outer(d, d)), 2)
+    mlp = nk.kernel(nk.zoo.mlp(depth=1, b_std=0.0), x.values)
+    made = nk.kernel(nk.zoo.appnp(steps=2, teleport=0.0), x)
+    for k, plain in zip(made, mlp, strict=True):
+        np.testing.assert_allclose(k, smooth @ plain @ smooth, rtol=1e-10)
+
+
+def test_a_graph_convolution_is_an_aggregation_and_a_dense_layer():
+    net = nk.zoo.graph_conv(8, normalisation="mean", self_loops=0.5, w_std=1.2, b_std=0.1)
+    assert net == nk.Aggregate("mean", 0.5) >> nk.Dense(8, 1.2, 0.1)
+    assert nk.from_spec(nk.to_spec(net)) == net
+    with pytest.raises(InputError, match="normalisation must be one of"):
+        nk.zoo.graph_conv(8, normalisation="max")

@@ -65,7 +65,7 @@ class _NetworkKernel:
             what["networks"] = self.options["networks"]
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
 
-    def for_tiles(self, shape: tuple[int, ...], n1: int, n2: int | None) -> "_NetworkKernel":
+    def for_tiles(self, shape: tuple[int | None, ...], n1: int, n2: int | None) -> "_NetworkKernel":
         """The same kernel for tiles of a matrix: on one thread, and the engine is the one for the whole matrix.
 
         Raises:
@@ -77,7 +77,8 @@ class _NetworkKernel:
                 "and cannot be computed in tiles; call nk.kernel on the whole batch"
             )
         options = {**self.options, "threads": 1}
-        if options["engine"] == "auto":
+        # On graphs and sequences the choice of an engine does not hang on their number.
+        if options["engine"] == "auto" and None not in shape:
             options["engine"] = explain(self.net, shape, n1, n2).engine
         return _NetworkKernel(self.net, **options)
 

@@ -132,6 +132,11 @@ class Graphs(Ragged):
         return cls.from_list(of_pyg(data, weights), directed=True)
 
     @property
+    def tables(self) -> dict[str, np.ndarray]:
+        names = ("values", "offsets", "edges", "edge_offsets", "weights")
+        return {name: getattr(self, name) for name in names}
+
+    @property
     def ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Where each edge comes from and leads to, each way by itself, as rows of `values`."""
         start = np.repeat(self.offsets[:-1], np.diff(self.edge_offsets))

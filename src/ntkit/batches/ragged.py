@@ -31,6 +31,11 @@ class Ragged(abc.ABC):
         """The same examples with other values, (positions of all examples, C')."""
 
     @property
+    @abc.abstractmethod
+    def tables(self) -> dict[str, np.ndarray]:
+        """All arrays that the batch is made of, by name."""
+
+    @property
     def sizes(self) -> np.ndarray:
         """(n,), how many positions each example has."""
         return np.diff(self.offsets)

@@ -75,6 +75,10 @@ class Sequences(Ragged):
             )
         return cls([row[: int(m.sum())] for row, m in zip(values, mask, strict=True)])
 
+    @property
+    def tables(self) -> dict[str, np.ndarray]:
+        return {"values": self.values, "offsets": self.offsets}
+
     def take(self, rows: np.ndarray) -> "Sequences":
         return Sequences([self.values[self.offsets[i] : self.offsets[i + 1]] for i in rows])
 

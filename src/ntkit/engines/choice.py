@@ -1,13 +1,14 @@
 """Which engine runs a network, why, and about how long it takes."""
 
-import dataclasses
 import os
 from typing import Any
 
 import jax
 import numpy as np
 
-from ntkit.engines import reference
+from ntkit.batches import Ragged
+from ntkit.engines import ragged_choice, reference
+from ntkit.engines.explanation import Explanation
 from ntkit.engines.fused import code
 from ntkit.engines.fused.compile import compile_network
 from ntkit.engines.fused.program import Program
@@ -37,33 +38,10 @@ WORTH_SECONDS = 2.0
 _PER_SECOND = 2e10  # multiplications of gradients and of passes through finite networks
 
 
-@dataclasses.dataclass(frozen=True)
-class Explanation:
-    """What `explain` says.
-
-    Attributes:
-        engine: "fused", "reference" or "monte_carlo".
-        why: The reason.
-        seconds: About how long the kernel takes, without the time to compile.
-        bytes_per_pair: About how much working memory a pair of examples takes with that engine.
-    """
-
-    engine: str
-    why: str
-    seconds: float
-    bytes_per_pair: int
-
-    def __str__(self) -> str:
-        return (
-            f"{self.engine}: {self.why}; about {self.seconds:.2g} s, "
-            f"{self.bytes_per_pair / 2**20:.3g} MiB of working memory for a pair of examples"
-        )
-
-
 def explain(
     net: Layer,
-    shape: tuple[int, ...],
-    n1: int = 1000,
+    shape: tuple[int | None, ...] | Ragged,
+    n1: int | None = None,
     n2: int | None = None,
     *,
     engine: str = "auto",
@@ -75,8 +53,9 @@ def explain(
 
     Args:
         net: The network.
-        shape: (*positions, channels) of one example.
-        n1: The number of rows.
+        shape: (*positions, channels) of one example; (None, C) for graphs of any size. Or a batch of `Graphs` or `Sequences`,
+            to explain its kernel with itself.
+        n1: The number of rows; None for 1000, or for those of the batch.
         n2: The number of columns; None for the rows with themselves.
         engine: "auto" or "monte_carlo".
         dtype: float32 or float64.
@@ -91,23 +70,31 @@ def explain(
         >>> nk.engines.explain(net, (32, 32, 3)).engine
         'fused'
     """
-    if not all(isinstance(s, int) and s > 0 for s in shape) or not shape:
-        raise InputError(f"shape must be (*positions, channels) of one example, found {shape!r}")
     if engine not in ("auto", MONTE_CARLO):
         raise InputError(f'explain: engine must be "auto" or "{MONTE_CARLO}", found {engine!r}')
+    if isinstance(shape, Ragged) or (len(shape) == 2 and shape[0] is None):
+        if engine == MONTE_CARLO:
+            raise InputError(
+                f'explain: engine="{MONTE_CARLO}" is explained for examples of one size; give the shape of one'
+            )
+        return ragged_choice.explain(net, shape, n1, n2, dtype)
+    n1 = 1000 if n1 is None else n1
+    extents = tuple(s for s in shape if isinstance(s, int) and s > 0)
+    if extents != shape or not shape:
+        raise InputError(f"shape must be (*positions, channels) of one example, found {shape!r}")
     if engine == MONTE_CARLO:
-        return _of_samples(net, shape, n1, n2, dtype)
+        return _of_samples(net, extents, n1, n2, dtype)
     itemsize = np.dtype(dtype).itemsize
     entries = n1 * n2 if n2 is not None else n1 * (n1 + 1) // 2
     cores = os.cpu_count() or 1
-    plain = entries * reference.pixel_pairs(net, shape) * _REFERENCE_NS * 1e-9 / cores
-    bytes_per_pair = reference.bytes_per_pair(net, shape, itemsize)
+    plain = entries * reference.pixel_pairs(net, extents) * _REFERENCE_NS * 1e-9 / cores
+    bytes_per_pair = reference.bytes_per_pair(net, extents, itemsize)
     if jax.default_backend() != "cpu":
         return Explanation("reference", "JAX has a device for it", plain, bytes_per_pair)
     if plain < WORTH_SECONDS:
         return Explanation("reference", "a kernel so small is done at once", plain, bytes_per_pair)
     try:
-        program = compile_network(net, shape)
+        program = compile_network(net, extents)
     except NotOnTape as beyond:
         return Explanation(
             "reference", f"the fused engine has no instruction for {beyond}", plain, bytes_per_pair

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ntkit.arrays import check_batch
+from ntkit.batches import Ragged
 from ntkit.errors import InputError, NumericalError
 from ntkit.gram.folder import Folder, describe
 from ntkit.gram.plan import Plan, Tile
@@ -58,8 +59,8 @@ def compute(
 
     Args:
         kernel: A network, or any `KernelFn`.
-        x1: (n1, …), the rows.
-        x2: (n2, …), the columns; None for `x1` with itself, an exactly symmetric matrix of which half is computed.
+        x1: (n1, …), the rows; or a batch of `Graphs` or `Sequences`.
+        x2: (n2, …) alike, the columns; None for `x1` with itself, an exactly symmetric matrix of which half is computed.
         out: A folder for NumPy files `nngp.npy` and `ntk.npy`; None to keep the matrices in memory.
         kernels: Which of "nngp" and "ntk".
         tile: Rows and columns of a tile; None for about four seconds' work each.
@@ -83,8 +84,8 @@ def compute(
     """
     k = kernel_fn(kernel) if isinstance(kernel, Layer) else kernel
     names = _checked(k, kernels, tile, threads)
-    x1 = check_batch(x1, "x1")
-    x2 = None if x2 is None else check_batch(x2, "x2")
+    x1 = _checked_batch(x1, "x1")
+    x2 = None if x2 is None else _checked_batch(x2, "x2")
     threads = threads or os.cpu_count() or 1
     n2 = len(x1 if x2 is None else x2)
     of_tiles: KernelFn = k
@@ -108,6 +109,11 @@ def compute(
 
 
 Part = Callable[..., Arrays]
+Batch = np.ndarray | Ragged
+
+
+def _checked_batch(x: Any, name: str) -> Batch:
+    return x if isinstance(x, Ragged) else check_batch(x, name)
 
 
 def _checked(k: Any, kernels: Sequence[str], tile: int | None, threads: int | None) -> list[str]:
@@ -125,7 +131,7 @@ def _checked(k: Any, kernels: Sequence[str], tile: int | None, threads: int | No
 def _part_of(k: KernelFn, names: list[str]) -> Part:
     """The matrices of two batches; one alone by the kernel's own function for it, where it has one."""
 
-    def part(a: np.ndarray, b: np.ndarray | None) -> Arrays:
+    def part(a: Batch, b: Batch | None) -> Arrays:
         alone = getattr(k, names[0], None) if len(names) == 1 else None
         if alone is not None:
             return {names[0]: np.asarray(alone(a, b))}
@@ -135,7 +141,7 @@ def _part_of(k: KernelFn, names: list[str]) -> Part:
     return part
 
 
-def _probe(part: Part, x1: np.ndarray, x2: np.ndarray | None) -> np.dtype:
+def _probe(part: Part, x1: Batch, x2: Batch | None) -> np.dtype:
     """The dtype of the matrices, and whether they are matrices."""
     found = part(x1[:1], None if x2 is None else x2[:1])
     for name, values in found.items():
@@ -147,7 +153,7 @@ def _probe(part: Part, x1: np.ndarray, x2: np.ndarray | None) -> np.dtype:
     return next(iter(found.values())).dtype
 
 
-def _side(part: Part, x1: np.ndarray, x2: np.ndarray | None, threads: int) -> int:
+def _side(part: Part, x1: Batch, x2: Batch | None, threads: int) -> int:
     """Rows of a tile that takes a few seconds, by the time that a small one takes."""
     n1, n2 = len(x1), len(x1 if x2 is None else x2)
     low, high = _SIDES
@@ -166,13 +172,17 @@ def _side(part: Part, x1: np.ndarray, x2: np.ndarray | None, threads: int) -> in
     return max(low, int(side) // low * low)
 
 
-def _fingerprint(x1: np.ndarray, x2: np.ndarray | None) -> str:
+def _fingerprint(x1: Batch, x2: Batch | None) -> str:
     """A text that differs between data that differ."""
     digest = hashlib.sha256()
     for x in (x1, x2):
-        digest.update(repr(None if x is None else (x.shape, x.dtype.str)).encode())
-        if x is not None:
-            digest.update(np.ascontiguousarray(x).data)
+        tables = x.tables if isinstance(x, Ragged) else {} if x is None else {"": x}
+        digest.update(f"{type(x).__name__} {len(tables)}".encode() if isinstance(x, Ragged) else b"")
+        for table in tables.values():
+            digest.update(repr((table.shape, table.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(table).data)
+        if x is None:
+            digest.update(b"None")
     return digest.hexdigest()
 
 
@@ -180,8 +190,8 @@ def _fill(
     result: Result,
     plan: Plan,
     part: Part,
-    x1: np.ndarray,
-    x2: np.ndarray | None,
+    x1: Batch,
+    x2: Batch | None,
     threads: int,
     progress: bool | None,
     out: Any,

@@ -70,11 +70,15 @@ class PositionalEncoding(Layer):
 
     def propagate(self, m: Moments) -> Moments:
         m.require_positions("PositionalEncoding")
-        r: Any = jnp.ones((1, 1), m.dtype)
-        for extent in m.shape:
-            root = self._root(extent, m.dtype)
+        return m.add_field(self._covariance, self.lr, "PositionalEncoding")
+
+    def _covariance(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:
+        """std²·R over all positions of a grid."""
+        r: Any = jnp.ones((1, 1), dtype)
+        for extent in shape:
+            root = self._root(extent, dtype)
             r = jnp.kron(r, root @ root.T)
-        return m.add_field(self.std**2 * r, self.lr, "PositionalEncoding")
+        return self.std**2 * r
 
     def _root(self, extent: int, dtype: jnp.dtype) -> Array:
         """Lower triangular, with the covariance of an autoregression as its square: a prefix does not see what follows."""

@@ -247,8 +247,8 @@ class Moments(eqx.Module):
         """A recurrent layer, along the positions."""
         return recurrence.recur(self, cell)
 
-    def add_field(self, covariance: Array, rate: Number, who: str) -> "Moments":
-        """Plus a random field of positions, one for all examples: K[p, p'] ← K + covariance, T ← T + rate·covariance."""
+    def add_field(self, covariance: Callable[..., Array], rate: Number, who: str) -> "Moments":
+        """Plus a random field of positions: K[p, p'] ← K + R, T ← T + rate·R, R = covariance(extents, dtype)."""
         return positional.add_field(self, covariance, rate, who)
 
     def select(self, indices: list[Array], shape: tuple[int, ...], kept: list[int], who: str) -> "Moments":

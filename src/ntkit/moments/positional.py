@@ -1,5 +1,6 @@
 """Random fields of positions: what a positional encoding adds."""
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,18 +15,18 @@ if TYPE_CHECKING:
     from ntkit.moments.moments import Moments
 
 
-def add_field(m: "Moments", covariance: Array, rate: Any, who: str) -> "Moments":
+def add_field(m: "Moments", covariance: Callable[..., Array], rate: Any, who: str) -> "Moments":
     """Plus one random field for all examples, Gaussian and the same in law in every channel.
 
     K[p, p'] ← K + R[p, p'], T ← T + rate·R[p, p'], and the gap grows by R[p, p] + R[p', p'] − 2 R[p, p'], which is 0 at p = p'.
 
     Args:
         m: The moments.
-        covariance: R, (P, P) over all positions.
+        covariance: Gives R, (P, P) over all positions, of their extents and a dtype.
         rate: Of the field's weights.
         who: The layer's name, for messages.
     """
-    r = grid.from_matrix(covariance, 0, m.shape)
+    r = grid.from_matrix(covariance(m.shape, m.dtype), 0, m.shape)
     variances = grid.diagonal(r, 0)[None]
 
     def on(block: Block, rows: Block | None, columns: Block | None) -> Block:
