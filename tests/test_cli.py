@@ -150,6 +150,10 @@ def test_numerical_failure_is_exit_code_1(monkeypatch) -> None:
     assert (result.exit_code, result.stderr) == (NUMERICAL, "ntkit: the kernel is not finite\n")
 
 
+# What Python says of an interrupt that it dropped.
+_IGNORED = r"Exception ignored in.*?Traceback.*?KeyboardInterrupt:?\s"
+
+
 def test_interrupt_is_exit_code_130_and_writes_nothing(tmp_path) -> None:
     code = "import sys; print('ready', flush=True); from ntkit.cli import main; main()"
     command = [
