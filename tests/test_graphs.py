@@ -167,7 +167,11 @@ def test_networks_that_graphs_do_not_go_through():
     x = random_graphs(sizes=(3, 4))
     with pytest.raises(InputError, match="ends with nodes, and there are 2 and 2 graphs"):
         nk.kernel(nk.Aggregate() >> nk.Dense(8), x)
-    with pytest.raises(InputError, match="nodes of a graph have no order"):
-        nk.kernel(nk.Conv(8, 3) >> READOUT, x)
+    ordered = [nk.Conv(8, 3), nk.RNN(8), nk.Dense(8) >> nk.PositionalEncoding(), nk.AvgPool(2)]
+    ordered += [nk.Dense(8) >> nk.SelfAttention(8, causal=True)]
+    for net in [*(net >> READOUT for net in ordered), nk.Last() >> nk.Dense(1)]:
+        for engine in ("auto", "reference"):
+            with pytest.raises(InputError, match="nodes of a graph have no order"):
+                nk.kernel(net, x, engine=engine)
     with pytest.raises(InputError, match="normalisation must be one of"):
         nk.Aggregate("max")

@@ -178,6 +178,8 @@ def test_bad_files_name_the_array_or_the_graph(tmp_path, changes, match) -> None
         ("gcn", "does not take graphs whose nodes have 3 features .* an output for each node"),
         ("mlp", r"--net gntk\): it gives an output for each node"),
         ("cnn", "network 'cnn' does not take graphs"),
+        ("rnn", "RNN: nodes of a graph have no order"),
+        ("transformer", "network 'transformer' does not take graphs"),
     ],
 )
 def test_networks_that_read_no_graphs(tmp_path, net, match) -> None:

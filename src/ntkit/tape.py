@@ -17,7 +17,7 @@ from ntkit.layer import Layer
 from ntkit.moments.facts import Facts, concat_of, sum_of
 from ntkit.moments.grid import Window
 from ntkit.moments.neighbours import Neighbours
-from ntkit.moments.places import check_graphs, check_one_size, check_positions
+from ntkit.moments.places import check_graphs, check_one_size, check_order, check_positions
 from ntkit.moments.plan import Need
 from ntkit.moments.position_maps import pooling
 
@@ -185,6 +185,10 @@ class Tape:
     def require_one_size(self, who: str) -> None:
         """As `Moments.require_one_size`."""
         check_one_size(None in self.shape, who)
+
+    def require_order(self, who: str) -> None:
+        """As `Moments.require_order`: of the examples that differ in size only graphs have a tape."""
+        check_order(None not in self.shape, who)
 
     def by_pattern(self, neighbours: Neighbours, who: str) -> "Tape":
         """A map of the nodes of graphs."""

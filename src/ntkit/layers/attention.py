@@ -158,6 +158,8 @@ class SelfAttention(Layer):
     def propagate(self, m: Moments) -> Moments:
         m.require_positions("SelfAttention")
         m.require_concentrated("SelfAttention")
+        if self.causal:
+            m.require_order("SelfAttention with causal=True")
         scale, shift = (self.w_out_std * self.w_value_std) ** 2, self.b_std**2
         logit = self.w_query_std * self.w_key_std
         if self.scaling == "linear":

@@ -214,6 +214,7 @@ def _pool_batch(layer: AvgPool | SumPool, x: Any, *, mean: bool) -> Any:
 
 def _pool_moments(layer: AvgPool | SumPool, m: Moments, *, mean: bool) -> Moments:
     name = type(layer).__name__
+    m.require_order(name)
     windows = pool_windows(layer, m.shape)
     shape = tuple(w.output(n, name) for w, n in zip(windows, m.shape, strict=True))
 

@@ -70,6 +70,7 @@ class PositionalEncoding(Layer):
 
     def propagate(self, m: Moments) -> Moments:
         m.require_positions("PositionalEncoding")
+        m.require_order("PositionalEncoding")
         return m.add_field(self._covariance, self.lr, "PositionalEncoding")
 
     def _covariance(self, shape: tuple[int, ...], dtype: jnp.dtype) -> Array:

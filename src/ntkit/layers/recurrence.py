@@ -113,6 +113,7 @@ class RNN(Layer):
 
     def propagate(self, m: Moments) -> Moments:
         m.require_concentrated("RNN")
+        m.require_order("RNN")
         w, u, b = self.w_std**2, self.u_std**2, self.b_std**2
         rates = self.w_lr * w, self.w_lr * u, self.b_lr * b
         return m.recur(Cell(self.activation, w, u, b, *rates, self.width, self.reverse))  # type: ignore[arg-type]
@@ -154,6 +155,7 @@ class Last(Layer):
         return x[:, -1]
 
     def propagate(self, m: Moments) -> Moments:
+        m.require_order("Last")
         return m.read_last("Last")
 
     def rates(self, params: Params) -> Params:

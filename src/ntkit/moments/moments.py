@@ -14,7 +14,7 @@ from ntkit.moments.block import Block
 from ntkit.moments.elementwise import Elementwise, activated
 from ntkit.moments.facts import Facts
 from ntkit.moments.neighbours import Neighbours
-from ntkit.moments.places import Places, check_one_size, check_positions
+from ntkit.moments.places import Places, check_one_size, check_order, check_positions
 from ntkit.moments.plan import Extent, Need
 
 _stop = jax.lax.stop_gradient
@@ -124,6 +124,10 @@ class Moments(eqx.Module):
     def require_one_size(self, who: str) -> None:
         """Raise `InputError` where examples differ in size."""
         check_one_size(self.ragged, who)
+
+    def require_order(self, who: str) -> None:
+        """Raise `InputError` where examples are graphs."""
+        check_order(self.places1 is None or self.places1.pattern is None, who)
 
     def require_positions(self, who: str, dimensions: int | None = None) -> int:
         """The number of dimensions of the grid; raise `InputError` for vectors, or where it is not `dimensions`."""

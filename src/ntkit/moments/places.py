@@ -26,8 +26,7 @@ class Places(NamedTuple):
         Raises:
             InputError: Where the window's outputs lie would depend on an example's length.
         """
-        if self.pattern is not None:
-            raise InputError(f"{who}: nodes of a graph have no order; use Aggregate to mix them")
+        check_order(self.pattern is None, who)
         check_one_size(window.spread > 1, who)
         room = self.mask.shape[1]
         low, high = window.pads(room, who)
@@ -62,3 +61,9 @@ def check_graphs(graphs: bool, who: str) -> None:
     """Raise `InputError` where examples are not graphs."""
     if not graphs:
         raise InputError(f"{who}: needs graphs, a batch nk.Graphs(…); found examples without edges")
+
+
+def check_order(ordered: bool, who: str) -> None:
+    """Raise `InputError` where examples are graphs, to a layer that reads positions in their order."""
+    if not ordered:
+        raise InputError(f"{who}: nodes of a graph have no order; use Aggregate to mix them")
