@@ -12,7 +12,7 @@ BIN := .venv/bin
 STUDY ?= study-digits
 # PyTorch comes by itself and first, in the version whose build for the CPU is small.
 TORCH ?= ==2.13.0
-BENCHES := $(filter-out bench/record.py,$(wildcard bench/*.py))
+BENCHES := $(filter-out bench/record.py bench/graph_files.py,$(wildcard bench/*.py))
 
 .PHONY: study test slow bench lint format types docs setup browser clean
 .DELETE_ON_ERROR:

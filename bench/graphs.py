@@ -1,8 +1,5 @@
 """Kernels of graphs: the GNTK of benchmark sets, microseconds a pair of graphs.
 
-It reads graphs-NAME.npz (node_offsets, edges, edge_offsets, node_tags; each edge once) in shared/data beside the project, or in
-the directory that it is given.
-
 The network has 4 blocks of an aggregation and 2 layers, and reads all of them (jumping knowledge). Times are those of a whole
 symmetric kernel of all graphs, NNGP and NTK, from arrays to arrays: finding the nodes that differ, and everything else. The
 public script of the paper's authors takes so many milliseconds a pair of the same sets, in NumPy on one core; it was not
@@ -10,7 +7,6 @@ measured on PROTEINS. Beside it stands the same recursion, pair after pair in de
 """
 
 import argparse
-import pathlib
 import statistics
 import time
 
@@ -19,24 +15,12 @@ import threadpoolctl
 
 import ntkit as nk
 import record
+from graph_files import load
 from ntkit.engines.colours.engine import by_colours
 
 # Milliseconds a pair of the public script, and the microseconds that are asked of ours on one core.
 SETS = {"mutag": (0.44, 4.4), "proteins": (None, None), "imdbbinary": (0.86, 8.6)}
 MEMORY = 2**31
-DATA = record.ROOT.parent / "shared" / "data"
-
-
-def graphs_of(path: pathlib.Path) -> nk.Graphs:
-    """A set with its tags one-hot, and where it has none the degrees of nodes."""
-    with np.load(path, allow_pickle=False) as data:
-        offsets, edges, edge_offsets = data["node_offsets"], data["edges"], data["edge_offsets"]
-        tags = data["node_tags"]
-    if tags.max() == 0:
-        starts = np.repeat(offsets[:-1], np.diff(edge_offsets))
-        tags = np.bincount((edges + starts[:, None]).reshape(-1), minlength=len(tags))
-    _, tags = np.unique(tags, return_inverse=True)
-    return nk.Graphs(np.eye(tags.max() + 1)[tags], offsets, edges, edge_offsets)
 
 
 def seconds(net: nk.Layer, x: nk.Graphs, dtype: str, threads: int, rounds: int) -> float:
@@ -87,9 +71,9 @@ def _dense_kernel(one: tuple, two: tuple, note: list | None = None) -> float:
     return 2 * total
 
 
-def measure(path: pathlib.Path, name: str, rounds: int) -> dict:
+def measure(name: str, rounds: int) -> dict:
     """Figures of a set."""
-    x = graphs_of(path)
+    x = load(name).graphs
     net = nk.zoo.gntk(blocks=4, mlp_layers=2, scale="sum")
     pairs = len(x) * (len(x) + 1) // 2
     theirs, required = SETS[name]
@@ -119,12 +103,11 @@ def measure(path: pathlib.Path, name: str, rounds: int) -> dict:
 def main() -> None:
     """Measure all sets and write the figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("directory", type=pathlib.Path, nargs="?", default=DATA)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     record.write(
         "graphs",
-        {name: measure(options.directory / f"graphs-{name}.npz", name, options.rounds) for name in SETS},
+        {name: measure(name, options.rounds) for name in SETS},
     )
 
 

@@ -16,10 +16,9 @@ from scipy import sparse
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from graph_files import DATA
-
 import ntkit as nk
 import record
+from graph_files import DATA
 
 REQUIRED, SECONDS = 81.0, 20.0
 DEPTHS = (2, 3)

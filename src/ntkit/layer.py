@@ -12,6 +12,7 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from ntkit.batches import Padded
 from ntkit.errors import InputError
 from ntkit.moments import Moments, Need
+from ntkit.moments.places import check_one_size
 
 Hyperparameter = float | Array | np.ndarray
 Shape = tuple[int | None, ...]
@@ -154,14 +155,11 @@ def run(layer: Layer, params: Params, x: Any, key: PRNGKeyArray | None = None) -
     Raises:
         InputError: The batch is padded, and the layer needs examples of one size.
     """
-    if not isinstance(x, Padded) or layer.on_padding == READS_PADDING:
-        return layer.apply(params, x, key=key)
-    if layer.on_padding == EACH_POSITION:
+    padded = isinstance(x, Padded)
+    if padded and layer.on_padding == EACH_POSITION:
         return x.map(lambda values: layer.apply(params, values, key=key))
-    raise InputError(
-        f"{type(layer).__name__}: needs examples of one size, and graphs and sequences differ; use GlobalAvgPool or "
-        "GlobalSumPool to end their positions"
-    )
+    check_one_size(padded and layer.on_padding == ONE_SIZE, type(layer).__name__)
+    return layer.apply(params, x, key=key)
 
 
 def stages(layer: Layer) -> tuple[Layer, ...]:

@@ -252,43 +252,29 @@ class Tape:
         weights = tuple(b.facts.channels / facts.channels for b in branches)
         return self._then(Average(tuple(b.number for b in branches), self.shape, weights), facts)
 
-    # What no instruction says ---------------------------------------------------------------------------------------
+    def __getattr__(self, name: str) -> Any:
+        """Of maps that no instruction says, a function that refuses."""
+        if name not in _BEYOND:
+            raise AttributeError(f"Tape has no attribute {name!r}")
 
-    def rescale(self, *_: Any, **__: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("a normalisation such as LayerNorm")
+        def refuse(*_: Any, **__: Any) -> None:
+            raise NotOnTape(_BEYOND[name])
 
-    def read_last(self, *_: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("the last of several positions, as by Last")
+        return refuse
 
-    def attend(self, *_: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("attention")
 
-    def attend_at_random(self, *_: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("attention")
-
-    def recur(self, *_: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("a recurrent layer")
-
-    def add_field(self, *_: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("a positional encoding")
-
-    def unshared(self, *_: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("weights that are not shared over positions, as by ConvLocal")
-
-    def select(self, *_: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("chosen positions, as by Index")
-
-    def multiply(self, *_: Any) -> "Tape":
-        """Refuse."""
-        raise NotOnTape("a product of branches, as by Product")
+# Maps of `Moments` that no instruction says, and what asks for them.
+_BEYOND = {
+    "rescale": "a normalisation such as LayerNorm",
+    "read_last": "the last of several positions, as by Last",
+    "attend": "attention",
+    "attend_at_random": "attention",
+    "recur": "a recurrent layer",
+    "add_field": "a positional encoding",
+    "unshared": "weights that are not shared over positions, as by ConvLocal",
+    "select": "chosen positions, as by Index",
+    "multiply": "a product of branches, as by Product",
+}
 
 
 def _check_equal(shapes: list[tuple], who: str) -> None:

@@ -123,7 +123,7 @@ class Index(Layer):
         m.require_one_size("Index")
         ranges, kept = self._resolve(m.shape)
         indices = [jnp.asarray(list(r)) for r in ranges]
-        return m.select(indices, tuple(len(ranges[d]) for d in kept), kept, "Index")
+        return m.select(indices, tuple(len(ranges[d]) for d in kept), kept)
 
     def rates(self, params: Params) -> Params:
         return ()

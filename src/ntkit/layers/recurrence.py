@@ -23,7 +23,7 @@ from ntkit.layer import (
 from ntkit.layers.shapes import channels_of
 from ntkit.moments import Extent, Moments, Need
 from ntkit.moments.places import check_positions
-from ntkit.moments.recurrence import Cell
+from ntkit.moments.recurrence import Cell, reading_order
 
 
 class RNN(Layer):
@@ -92,9 +92,7 @@ class RNN(Layer):
 
     def apply(self, params: Params, x: Array, *, key: PRNGKeyArray | None = None) -> Array:
         if isinstance(x, Padded):
-            order = jnp.arange(x.values.shape[1])[None]
-            length = jnp.sum(x.mask > 0, axis=1, keepdims=True)
-            turn = jnp.where(order < length, length - 1 - order, order) if self.reverse else order
+            turn = reading_order(x.mask, x.values.shape[1], reverse=self.reverse)
             return x.map(lambda values: _read(self._states(params, _read(values, turn)), turn))
         if self.reverse:
             return self._states(params, x[:, ::-1])[:, ::-1]

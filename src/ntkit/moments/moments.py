@@ -225,7 +225,7 @@ class Moments(eqx.Module):
             who: The layer's name, for messages.
             windows: The windows that the map moves over positions, if it does; other maps need examples of one size.
         """
-        return position_maps.mix(self, op, shape, drop=False, windows=windows, who=who)
+        return position_maps.mix(self, op, shape, who, windows=windows)
 
     def readout(self, who: str, *, mean: bool) -> "Moments":
         """The sum over all positions, or their mean."""
@@ -255,9 +255,9 @@ class Moments(eqx.Module):
         """Plus a random field of positions: K[p, p'] ← K + R, T ← T + rate·R, R = covariance(extents, dtype)."""
         return positional.add_field(self, covariance, rate, who)
 
-    def select(self, indices: list[Array], shape: tuple[int, ...], kept: list[int], who: str) -> "Moments":
+    def select(self, indices: list[Array], shape: tuple[int, ...], kept: list[int]) -> "Moments":
         """Read chosen positions: indices[d] along dimension d, of which only the dimensions `kept` stay."""
-        return position_maps.select(self, indices, shape, kept, who)
+        return position_maps.select(self, indices, shape, kept)
 
     def flatten(self, who: str) -> "Moments":
         """Positions become channels: the mean over the diagonal."""

@@ -56,7 +56,7 @@ def slide(m: "Moments", windows: list[grid.Window], who: str) -> "Moments":
 
 
 def mix(
-    m: "Moments", op: Map, shape: tuple[int, ...], *, drop: bool, windows: list[grid.Window] | None, who: str
+    m: "Moments", op: Map, shape: tuple[int, ...], who: str, *, windows: list[grid.Window] | None = None
 ) -> "Moments":
     """A linear map of positions, the same for every example, dimension by dimension."""
     if windows is None:
@@ -74,16 +74,14 @@ def mix(
         return block.replace(cov, _stop(gap), ntk)
 
     mixed = _own_where_paired(zeroed(m).blocks(on, shape=shape), m)
-    if windows is not None:
-        mixed = _behind(mixed, windows, shape, who)
-    return _squeeze(mixed) if drop else mixed
+    return mixed if windows is None else _behind(mixed, windows, shape, who)
 
 
 def readout(m: "Moments", who: str, *, mean: bool) -> "Moments":
     """The sum over all positions, or their mean."""
     check_positions(m.shape, who)
     if not m.ragged:
-        return mix(m, pooling(mean), (), drop=True, windows=None, who=who)
+        return _squeeze(mix(m, pooling(mean), (), who))
 
     def weights(_: Block, places: Any) -> Array:
         mask = places.mask[:, None, :].astype(m.dtype)
@@ -134,11 +132,8 @@ def flatten(m: "Moments", who: str) -> "Moments":
     return m.blocks(on, shape=(), facts=m.facts.after_flatten(math.prod(m.shape)))
 
 
-def select(
-    m: "Moments", indices: list[Array], shape: tuple[int, ...], kept: list[int], who: str
-) -> "Moments":
+def select(m: "Moments", indices: list[Array], shape: tuple[int, ...], kept: list[int]) -> "Moments":
     """Read chosen positions: indices[d] along dimension d, of which only the dimensions `kept` stay."""
-    check_one_size(m.ragged, who)
 
     def on(block: Block, rows: Block | None, columns: Block | None) -> Block:
         def read(array: Array) -> Array:

@@ -13,7 +13,7 @@ from ntkit.moments import grid
 from ntkit.moments.bivariate import BivariateNormal
 from ntkit.moments.block import Block
 from ntkit.moments.elementwise import Elementwise, activated
-from ntkit.moments.places import Places, check_positions
+from ntkit.moments.places import check_positions
 
 if TYPE_CHECKING:
     from ntkit.moments.moments import Moments
@@ -46,7 +46,7 @@ def recur(m: "Moments", cell: Cell) -> "Moments":
     check_positions(m.shape, "RNN", 1)
 
     def on(block: Block, rows: Block, columns: Block, sides: tuple) -> Block:
-        a, b = (_turns(cell, places, m.shape[0]) for places in sides)
+        a, b = (reading_order(None if p is None else p.mask, m.shape[0], reverse=cell.reverse) for p in sides)
         q1, q2 = (
             _variances(cell, jnp.take_along_axis(own.variances(), turn, axis=1))
             for own, turn in ((rows, a), (columns, b))
@@ -58,14 +58,20 @@ def recur(m: "Moments", cell: Cell) -> "Moments":
     return m.placed_blocks(on, facts=facts)
 
 
-def _turns(cell: Cell, places: Places | None, room: int) -> Array:
-    """(n, P), in which order an example's positions are read; doing it twice changes nothing."""
+def reading_order(mask: Array | None, room: int, *, reverse: bool) -> Array:
+    """(n or 1, P), in which order an example's positions are read; doing it twice changes nothing.
+
+    Args:
+        mask: (n, P), which positions each example has; None for all.
+        room: P.
+        reverse: Whether from the last one to the first.
+    """
     times = jnp.arange(room)[None]
-    if not cell.reverse:
+    if not reverse:
         return times
-    if places is None:
+    if mask is None:
         return times[:, ::-1]
-    length = jnp.sum(places.mask > 0, axis=1, keepdims=True)
+    length = jnp.sum(mask > 0, axis=1, keepdims=True)
     return jnp.where(times < length, length - 1 - times, times)
 
 
