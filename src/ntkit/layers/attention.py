@@ -49,6 +49,8 @@ class SelfAttention(Layer):
       K[a, b] ← c K[a, b] Σ_ij K[i, j]² + b_std²; T ← the first term with each of its three factors replaced by T in turn, plus
       4 w_lr times it, plus b_lr·b_std².
 
+    The functions "relu" and "abs" have a kink: where logits lie near 0, finite networks differ from the limit by 1/√d_k.
+
     Args:
         width: Number of outputs, ≥ 1.
         heads: H, ≥ 1.
