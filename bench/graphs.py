@@ -3,7 +3,8 @@
 The network has 4 blocks of an aggregation and 2 layers, and reads all of them (jumping knowledge). Times are those of a whole
 symmetric kernel of all graphs, NNGP and NTK, from arrays to arrays: finding the nodes that differ, and everything else. The
 public script of the paper's authors takes so many milliseconds a pair of the same sets, in NumPy on one core; it was not
-measured on PROTEINS. Beside it stands the same recursion, pair after pair in dense NumPy, on a sample of pairs of each set.
+measured on PROTEINS. Beside it stands the same recursion written anew and run here, pair after pair in NumPy with a sparse
+Kronecker product of both graphs, as there, on a sample of pairs of each set.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import time
 
 import numpy as np
 import threadpoolctl
+from scipy import sparse
 
 import ntkit as nk
 import record
@@ -34,39 +36,41 @@ def seconds(net: nk.Layer, x: nk.Graphs, dtype: str, threads: int, rounds: int) 
     return statistics.median(times[1:])
 
 
-def dense_milliseconds(x: nk.Graphs, pairs: int) -> float:
-    """A pair of graphs by dense NumPy on one thread, the mean over a sample; what each graph has with itself is known."""
+def rewritten_milliseconds(x: nk.Graphs, pairs: int) -> float:
+    """A pair of graphs as the public script goes about it, the mean over a sample; what each graph has with itself is known."""
     draw = np.random.default_rng(0)
     chosen = draw.integers(len(x), size=(pairs, 2))
-    known = {g: _dense_graph(x, int(g)) for g in np.unique(chosen)}
+    known = {g: _known(x, int(g)) for g in np.unique(chosen)}
     begin = time.perf_counter()
     for i, j in chosen:
-        _dense_kernel(known[i], known[j])
+        _kernel(known[i], known[j])
     return 1e3 * (time.perf_counter() - begin) / pairs
 
 
-def _dense_graph(x: nk.Graphs, g: int) -> tuple[np.ndarray, np.ndarray, list[np.ndarray]]:
-    """Features, neighbours and self-loops, and the variances of nodes before each function."""
-    one = x[g].padded(int(x.sizes[g]), np.float64)
-    values, pattern = one.values[0], one.pattern[0].T + np.eye(int(x.sizes[g]))
-    variances: list[np.ndarray] = []
-    _dense_kernel((values, pattern, variances), (values, pattern, variances), note=variances)
-    return values, pattern, variances
+def _known(x: nk.Graphs, g: int) -> tuple[np.ndarray, sparse.coo_matrix, list[np.ndarray]]:
+    """Features, neighbours and self-loops, and the deviations of nodes before each function."""
+    size = int(x.sizes[g])
+    one = x[g].padded(size, np.float64)
+    values, pattern = one.values[0], sparse.coo_matrix(one.pattern[0].T + np.eye(size))
+    deviations: list[np.ndarray] = []
+    _kernel((values, pattern, deviations), (values, pattern, deviations), note=deviations)
+    return values, pattern, deviations
 
 
-def _dense_kernel(one: tuple, two: tuple, note: list | None = None) -> float:
+def _kernel(one: tuple, two: tuple, note: list | None = None) -> float:
+    both = sparse.kron(one[1], two[1])
     k = one[0] @ two[0].T
     theta, total, step = k, k.sum(), 0
     for _ in range(4):
-        k, theta = (one[1] @ m @ two[1].T for m in (k, theta))
+        k, theta = ((both @ m.reshape(-1)).reshape(m.shape) for m in (k, theta))
         for _ in range(2):
             if note is not None:
-                note.append(np.diag(k).copy())
-            scale = np.sqrt(np.outer(one[2][step], two[2][step]))
+                note.append(np.sqrt(np.diag(k)))
+            scale = one[2][step][:, None] * two[2][step][None, :]
             cosine = np.clip(k / scale, -1, 1)
             turned = (np.pi - np.arccos(cosine)) / np.pi
-            theta = theta * turned + (s := cosine * turned + np.sqrt(1 - cosine**2) / np.pi) * scale
-            k, step = s * scale, step + 1
+            k = (cosine * turned + np.sqrt(1 - cosine**2) / np.pi) * scale
+            theta, step = theta * turned + k, step + 1
         total += theta.sum()
     return 2 * total
 
@@ -79,7 +83,7 @@ def measure(name: str, rounds: int) -> dict:
     theirs, required = SETS[name]
     figures: dict = {"graphs": len(x), "nodes": len(x.values), "pairs": pairs}
     with threadpoolctl.threadpool_limits(1):
-        dense = dense_milliseconds(x, 300)
+        rewritten = rewritten_milliseconds(x, 400)
     for dtype in ("float32", "float64"):
         one, two = (seconds(net, x, dtype, threads, rounds) for threads in (1, 2))
         figures[dtype] = {
@@ -89,8 +93,8 @@ def measure(name: str, rounds: int) -> dict:
             "seconds_on_two_threads": round(two, 4),
         }
     ours = figures["float32"]["microseconds_a_pair_on_one_core"]
-    figures["dense_numpy_milliseconds_a_pair"] = round(dense, 3)
-    figures["times_as_fast_as_dense_numpy"] = round(1e3 * dense / ours)
+    figures["rewritten_script_milliseconds_a_pair"] = round(rewritten, 3)
+    figures["times_as_fast_as_the_rewritten_script"] = round(1e3 * rewritten / ours)
     if theirs is not None:
         reached = figures["float32"]["microseconds_a_pair_on_one_core"]
         figures["required"] = f"at most {required} microseconds a pair in float32 on one core"

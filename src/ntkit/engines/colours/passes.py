@@ -1,6 +1,8 @@
 """A pass: the fields of two blocks, one after another, from the data to the kernels of their outputs."""
 
+import bisect
 import dataclasses
+import functools
 
 import numpy as np
 
@@ -49,15 +51,15 @@ class Space:
     """Arrays that are used again: pages fresh from the operating system cost as much as what is computed in them."""
 
     def __init__(self) -> None:
-        self._free: list[np.ndarray] = []
+        self._free: list[np.ndarray] = []  # by size
         self._taken: dict[int, np.ndarray] = {}
 
     def take(self, rows: int, hop: int, dtype: np.dtype) -> np.ndarray:
         """A matrix of that size."""
         count = rows * hop * dtype.itemsize
-        fits = [k for k, raw in enumerate(self._free) if raw.size >= count]
-        smallest = min(fits, key=lambda k: self._free[k].size, default=None)
-        raw = aligned((count,), np.dtype(np.uint8)) if smallest is None else self._free.pop(smallest)
+        smallest = bisect.bisect_left(self._free, count, key=len)
+        fits = smallest < len(self._free)
+        raw = self._free.pop(smallest) if fits else aligned((count,), np.dtype(np.uint8))
         self._taken[raw.ctypes.data] = raw
         return raw[:count].view(dtype).reshape(rows, hop)
 
@@ -65,7 +67,7 @@ class Space:
         """Hand a matrix back, if it came from here."""
         raw = self._taken.pop(matrix.ctypes.data, None)
         if raw is not None:
-            self._free.append(raw)
+            bisect.insort(self._free, raw, key=len)
 
 
 class Passes:
@@ -85,7 +87,7 @@ class Passes:
         for k, field in enumerate(plan.fields):
             for source, _ in field.sources:
                 self.last_reader[source] = k
-        self.tiles = {d.name: aligned((16 * 16 * ACROSS,), d) for d in (np.dtype(np.float32), DOUBLE)}
+        self.tiles = {d: aligned((16 * 16 * ACROSS,), d) for d in (np.dtype(np.float32), DOUBLE)}
 
     def own(self, block: Block) -> Kernels:
         """A block with itself, in double precision, by which it becomes known."""
@@ -183,9 +185,7 @@ class Passes:
         lanes = layout(count, dtype)[0]
         half = self._matrix(lanes, side.hop, dtype, upright=not source.upright)
         flat = tuple(x.reshape(-1) for x in half.pair())
-        self.turned(
-            side.terms[n][0], source.pair(), lanes, self.tangent, flat, side.hop, self.tiles[dtype.name]
-        )
+        self.turned(side.terms[n][0], source.pair(), lanes, self.tangent, flat, side.hop, self.tiles[dtype])
         return half
 
     def _kernels(self, a: Block, b: Block, last: Matrix) -> Kernels:
@@ -201,5 +201,6 @@ class Passes:
         return covariance, tangent * units if self.tangent else None
 
 
+@functools.cache
 def _polynomials(dtype: np.dtype) -> tuple:
     return approximations.coefficients(dtype.name)

@@ -155,11 +155,11 @@ class Block:
     def __init__(self, cut: Cut):
         self.cut = cut
         self.known: list[Known] = []
-        self._sides: dict[tuple[int, str], Side] = {}
+        self._sides: dict[tuple[int, np.dtype], Side] = {}
 
     def side(self, number: int, dtype: np.dtype) -> Side:
         """Of a field, laid out when it is first asked for."""
-        key = number, dtype.name
+        key = number, dtype
         if key not in self._sides:
             self._sides[key] = side_of(self.known[number], dtype)
         return self._sides[key]
