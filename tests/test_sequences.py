@@ -220,6 +220,13 @@ def test_networks_that_need_one_size_or_graphs(net, message):
         nk.kernel(net, nk.Sequences(sequences()))
 
 
+def test_encodings_end_where_they_were_drawn():
+    layer = nk.PositionalEncoding()
+    params, _ = layer.init(jax.random.key(0), (3, CHANNELS))
+    with pytest.raises(InputError, match=r"drawn for positions \(3,\), the inputs have \(4,\)"):
+        layer.apply(params, np.ones((1, 4, CHANNELS)))
+
+
 def test_finite_networks_that_need_one_size():
     x = nk.Sequences(sequences()).padded(7, np.float32)
     net = nk.Dense(8) >> nk.Flatten()

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, PRNGKeyArray
 
 from ntkit.batches import Padded
+from ntkit.errors import InputError
 from ntkit.layer import READS_PADDING, Hyperparameter, Layer, Params, Shape, check_range, hyperparameter
 from ntkit.layers.shapes import channels_of, positions_of
 from ntkit.moments import Moments, Need
@@ -25,7 +26,7 @@ class PositionalEncoding(Layer):
         lr: Learning-rate factor of the encodings, ≥ 0; 0 leaves them as they are drawn.
 
     Raises:
-        InputError: A value is out of range; a finite network is drawn without a number of positions.
+        InputError: A value is out of range; a finite network is drawn without a number of positions, or meets more of them.
 
     Example:
         >>> import numpy as np, ntkit as nk
@@ -64,9 +65,17 @@ class PositionalEncoding(Layer):
         field = params
         for d in range(params.ndim - 1):
             field = jnp.moveaxis(jnp.tensordot(self._root(params.shape[d], field.dtype), field, (1, d)), 0, d)
-        if isinstance(x, Padded):
-            return x.map(lambda values: values + self.std * field[: values.shape[1]])
-        return x + self.std * field
+
+        def encoded(values: Array) -> Array:
+            positions = values.shape[1:-1]
+            if any(n > drawn for n, drawn in zip(positions, field.shape, strict=False)):
+                raise InputError(
+                    f"PositionalEncoding: encodings were drawn for positions {field.shape[:-1]}, the inputs have {positions}; "
+                    "draw the network for the longest of them"
+                )
+            return values + self.std * field[tuple(slice(n) for n in positions)]
+
+        return x.map(encoded) if isinstance(x, Padded) else encoded(x)
 
     def propagate(self, m: Moments) -> Moments:
         m.require_positions("PositionalEncoding")
