@@ -23,10 +23,12 @@ class Cut:
     Attributes:
         colours: Of every field, the numbers of the colours that are needed, sorted.
         maps: Of every field, its maps between these alone.
+        outputs: Of every term of the plan, which of its field's colours each output has.
     """
 
     colours: tuple[np.ndarray, ...]
     maps: tuple[tuple[Map, ...], ...]
+    outputs: tuple[np.ndarray, ...]
 
     @property
     def size(self) -> int:
@@ -39,7 +41,7 @@ def cut(plan: Plan, outputs: np.ndarray, offsets: np.ndarray, most: int, room: i
 
     Args:
         plan: The network over all batches.
-        outputs: Which colours of the last field.
+        outputs: Which colours of the outputs.
         offsets: Where the nodes of each graph of all batches begin.
         most: Colours of a block, unless one graph alone has more, or blocks would share too many.
         room: Colours of a block that fit into memory.
@@ -47,7 +49,7 @@ def cut(plan: Plan, outputs: np.ndarray, offsets: np.ndarray, most: int, room: i
     Raises:
         InputError: One output alone needs more than fit into memory.
     """
-    if plan.fields[-1].vectors:
+    if plan.fields[plan.terms[0].field].vectors:
         graphs = plan.outputs.first[outputs]
         parts = _of_graphs(plan, graphs, offsets, most, room)
         cuts = [closure(plan, outputs[part]) for part in parts]
@@ -98,7 +100,8 @@ def _of_nodes(plan: Plan, outputs: np.ndarray, room: int) -> list[Cut]:
 def closure(plan: Plan, outputs: np.ndarray) -> Cut:
     """All that some outputs need."""
     needed = [np.zeros(field.count, np.bool_) for field in plan.fields]
-    needed[-1][outputs] = True
+    for term in plan.terms:
+        needed[term.field][term.colours[outputs]] = True
     colours: list[np.ndarray] = [outputs] * len(needed)
     maps: list[tuple[Map, ...]] = [()] * len(needed)
     for k in reversed(range(len(needed))):
@@ -112,7 +115,8 @@ def closure(plan: Plan, outputs: np.ndarray) -> Cut:
             Map(m.begins, places[source][m.columns], m.weights, len(colours[source]))
             for (source, _), m in zip(field.sources, maps[k], strict=True)
         )
-    return Cut(tuple(colours), tuple(maps))
+    ends = tuple(places[term.field][term.colours[outputs]] for term in plan.terms)
+    return Cut(tuple(colours), tuple(maps), ends)
 
 
 @njit(cache=True, nogil=True)

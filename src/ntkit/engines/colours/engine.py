@@ -97,7 +97,7 @@ class _Run:
         """Kernels between the outputs of blocks, in the order of their colours."""
         symmetric = columns is None
         columns = rows if columns is None else columns
-        begins = [np.cumsum([0] + [len(b.cut.colours[-1]) for b in side]) for side in (rows, columns)]
+        begins = [np.cumsum([0] + [len(b.cut.outputs[0]) for b in side]) for side in (rows, columns)]
         found = [np.empty((begins[0][-1], begins[1][-1]), self.dtype) for _ in range(1 + self.tangent)]
 
         @np.errstate(over="ignore")

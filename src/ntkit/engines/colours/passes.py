@@ -3,14 +3,16 @@
 import bisect
 import dataclasses
 import functools
+import math
 
 import numpy as np
 
 from ntkit.engines.colours.plan import Field, Plan
-from ntkit.engines.colours.products import ACROSS, lanes_of, own_terms, products
-from ntkit.engines.colours.sides import Block, Known, Side, known_data, known_sums, layout
+from ntkit.engines.colours.sides import Block, Known, in_strips, known_data, known_sums
+from ntkit.engines.colours.strips import ACROSS, LANES, lanes_of, own_terms, summed
 from ntkit.engines.fused import approximations
 from ntkit.engines.fused.layout import aligned
+from ntkit.engines.fused.vector import BYTES
 from ntkit.moments.products import products as data_products
 
 DOUBLE = np.dtype(np.float64)
@@ -22,13 +24,15 @@ class Matrix:
     """Gaps and tangent kernels between the colours of two blocks.
 
     Attributes:
-        gap: (rows, row distance).
-        tangent: The same, or (1, 1).
+        gap: (strips, rows, LANES).
+        tangent: The same, or (1, 1, 1).
+        lanes: Colours that lie side by side.
         upright: Whether rows are colours of the first block.
     """
 
     gap: np.ndarray
     tangent: np.ndarray
+    lanes: int
     upright: bool
 
     def pair(self) -> tuple[np.ndarray, np.ndarray]:
@@ -37,14 +41,17 @@ class Matrix:
 
     def turned(self) -> "Matrix":
         """The same with columns as rows."""
-        return Matrix(_copy(self.gap.T), _copy(self.tangent.T), not self.upright)
+        gap, tangent = (in_strips(self.dense(x).T, x.dtype) for x in self.pair())
+        return Matrix(gap, tangent, self.gap.shape[1], not self.upright)
 
+    def dense(self, x: np.ndarray) -> np.ndarray:
+        """One of both as (rows, lanes)."""
+        return x.transpose(1, 0, 2).reshape(x.shape[1], -1)[:, : self.lanes]
 
-def _copy(x: np.ndarray) -> np.ndarray:
-    """A copy whose rows are laid out as those of all matrices; the last columns are not in use."""
-    out = aligned((len(x), layout(x.shape[1], x.dtype)[1]), x.dtype)
-    out[:, : x.shape[1]] = x
-    return out
+    def between(self, x: np.ndarray, ones: np.ndarray, twos: np.ndarray) -> np.ndarray:
+        """One of both between some colours of the first block and of the second one, in double precision."""
+        dense = self.dense(x) if self.upright else self.dense(x).T
+        return dense[ones[:, None], twos].astype(DOUBLE)
 
 
 class Space:
@@ -54,18 +61,18 @@ class Space:
         self._free: list[np.ndarray] = []  # by size
         self._taken: dict[int, np.ndarray] = {}
 
-    def take(self, rows: int, hop: int, dtype: np.dtype) -> np.ndarray:
-        """A matrix of that size."""
-        count = rows * hop * dtype.itemsize
+    def take(self, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+        """An array of that shape."""
+        count = math.prod(shape) * dtype.itemsize
         smallest = bisect.bisect_left(self._free, count, key=len)
         fits = smallest < len(self._free)
         raw = self._free.pop(smallest) if fits else aligned((count,), np.dtype(np.uint8))
         self._taken[raw.ctypes.data] = raw
-        return raw[:count].view(dtype).reshape(rows, hop)
+        return raw[:count].view(dtype).reshape(shape)
 
-    def give(self, matrix: np.ndarray) -> None:
-        """Hand a matrix back, if it came from here."""
-        raw = self._taken.pop(matrix.ctypes.data, None)
+    def give(self, array: np.ndarray) -> None:
+        """Hand an array back, if it came from here."""
+        raw = self._taken.pop(array.ctypes.data, None)
         if raw is not None:
             bisect.insort(self._free, raw, key=len)
 
@@ -81,13 +88,14 @@ class Passes:
 
     def __init__(self, plan: Plan, dtype: np.dtype, *, tangent: bool):
         self.plan, self.dtype, self.tangent = plan, dtype, tangent
-        self.turned, self.filled = products(plan.functions)
+        self.summed = summed(plan.functions)
         self.space = Space()
         self.last_reader = [len(plan.fields)] * len(plan.fields)
         for k, field in enumerate(plan.fields):
             for source, _ in field.sources:
                 self.last_reader[source] = k
-        self.tiles = {d: aligned((16 * 16 * ACROSS,), d) for d in (np.dtype(np.float32), DOUBLE)}
+        for term in plan.terms:
+            self.last_reader[term.field] = len(plan.fields)
 
     def own(self, block: Block) -> Kernels:
         """A block with itself, in double precision, by which it becomes known."""
@@ -113,12 +121,11 @@ class Passes:
                 if self.last_reader[source] == k:
                     self._free(found[source])  # type: ignore[arg-type]
                     found[source] = None
-        return self._kernels(a, b, found[-1])  # type: ignore[arg-type]
+        return self._kernels(a, b, found)
 
     def _free(self, matrix: Matrix) -> None:
         self.space.give(matrix.gap)
-        if self.tangent:
-            self.space.give(matrix.tangent)
+        self.space.give(matrix.tangent)
 
     def _known(self, field: Field, k: int, block: Block, sources: list[Matrix]) -> Known:
         if not sources:
@@ -135,70 +142,59 @@ class Passes:
     def _data(self, k: int, a: Block, b: Block, dtype: np.dtype) -> Matrix:
         one, two = (self.plan.values[block.cut.colours[k]] / block.known[k].unit[:, None] for block in (a, b))
         _, gap, _, _ = data_products(one, two)
-        side, other = a.side(k, dtype), b.side(k, dtype)
-        matrix = self._matrix(side.count, other.hop, dtype, upright=True)
-        matrix.gap[:, : other.count] = gap
-        matrix.gap[:, other.count :] = 0
-        matrix.tangent[:] = 0
-        return matrix
-
-    def _matrix(self, rows: int, hop: int, dtype: np.dtype, *, upright: bool) -> Matrix:
-        gap = self.space.take(rows, hop, dtype)
-        tangent = self.space.take(rows, hop, dtype) if self.tangent else np.zeros((1, 1), dtype)
-        return Matrix(gap, tangent, upright)
-
-    def _stage(self, k: int, rows: Side, lanes: Side, dtype: np.dtype) -> tuple:
-        field = self.plan.fields[k]
-        code = field.stage.code[: len(field.chain) - 1]  # none where the chain is empty
-        return code, field.stage.numbers.astype(dtype), rows.ones, lanes.twos
+        found = in_strips(gap, dtype)
+        return Matrix(found, np.zeros_like(found if self.tangent else found[:1, :1, :1]), len(two), True)
 
     def _sum(self, k: int, a: Block, b: Block, sources: list[Matrix], dtype: np.dtype) -> Matrix:
-        """Σ S X Sᵀ, and the functions behind it; what were rows becomes lanes."""
+        """Σ S X Sᵀ, and the functions behind it; what were rows become lanes."""
         upright = sources[0].upright
         sources = [m if m.upright == upright else m.turned() for m in sources]
         above, below = (a, b) if upright else (b, a)  # of what are rows now; of what will be
-        lanes, rows = above.side(k, dtype), below.side(k, dtype)
-        out = self._matrix(rows.count, lanes.hop, dtype, upright=not upright)
+        lanes, rows, field = above.side(k, dtype), below.side(k, dtype), self.plan.fields[k]
+        out = self._matrix(rows.count, lanes.count, dtype, upright=not upright)
         same = np.empty(rows.count, np.int64)
         lanes_of(below.cut.colours[k], above.cut.colours[k], same)
-        stage, line = self._stage(k, rows, lanes, dtype), self.space.take(1, lanes.hop, dtype)
+        stage = field.code, field.stage.numbers.astype(dtype)
         for n, source in enumerate(sources):
-            half = self._turned(k, n, source, above, below)
-            if half.gap.dtype != dtype:
-                narrow = half
-                half = Matrix(narrow.gap.astype(dtype), narrow.tangent.astype(dtype), narrow.upright)
-                self._free(narrow)
-            sparse, of_rows, _ = rows.terms[n]
-            terms = *of_rows, *lanes.terms[n][2]
-            ends = n == 0, n == len(sources) - 1
-            sizes = lanes.lanes, rows.count
-            more = self.tangent, *ends, _polynomials(dtype), line[0], out.pair()
-            self.filled(sparse, terms, half.pair(), same, stage, sizes, *more)
-            self._free(half)
-        self.space.give(line)
+            sparse = above.side(k, source.gap.dtype).terms[n][0]
+            of_lanes = sparse, lanes.terms[n][1], lanes.fields
+            of_rows = *rows.terms[n], rows.fields
+            how = self.tangent, n == 0, n == len(sources) - 1
+            work = self._work(len(source.gap), source.gap.dtype, dtype)
+            numbers = _polynomials(dtype)
+            self.summed(source.pair(), of_lanes, of_rows, same, stage, how, numbers, work, out.pair())
+            for array in work:
+                self.space.give(array)
         return out
 
-    def _turned(self, k: int, n: int, source: Matrix, above: Block, below: Block) -> Matrix:
-        """(S X)ᵀ, in the precision of X."""
-        number, dtype = self.plan.fields[k].sources[n][0], source.gap.dtype
-        side, count = above.side(k, dtype), len(below.cut.colours[number])
-        lanes = layout(count, dtype)[0]
-        half = self._matrix(lanes, side.hop, dtype, upright=not source.upright)
-        flat = tuple(x.reshape(-1) for x in half.pair())
-        self.turned(side.terms[n][0], source.pair(), lanes, self.tangent, flat, side.hop, self.tiles[dtype])
-        return half
+    def _matrix(self, rows: int, lanes: int, dtype: np.dtype, *, upright: bool) -> Matrix:
+        shape = -(-lanes // LANES), rows, LANES
+        gap = self.space.take(shape, dtype)
+        tangent = self.space.take(shape if self.tangent else (1, 1, 1), dtype)
+        return Matrix(gap, tangent, lanes, upright)
 
-    def _kernels(self, a: Block, b: Block, last: Matrix) -> Kernels:
+    def _work(self, strips: int, narrow: np.dtype, dtype: np.dtype) -> tuple[np.ndarray, ...]:
+        """Space for a tile, and for what is summed of `strips` strips, turned over, in both precisions."""
+        tile = self.space.take((LANES * ACROSS * BYTES // narrow.itemsize,), narrow)
+        count = strips * LANES * LANES * (1 + self.tangent) + LANES  # compiled code may read some more
+        turned = self.space.take((count,), narrow)
+        return tile, turned, turned if narrow == dtype else self.space.take((count,), dtype)
+
+    def _kernels(self, a: Block, b: Block, found: list[Matrix | None]) -> Kernels:
         """Covariances and tangent kernels of the outputs, (outputs of a, outputs of b)."""
-        one, two = a.known[-1], b.known[-1]
-        shape = len(one.unit), len(two.unit)
-        gap, tangent = (x[:, : shape[last.upright]].astype(DOUBLE) for x in last.pair())
-        self._free(last)
-        if not last.upright:
-            gap, tangent = gap.T, tangent.T
-        units = one.unit[:, None] * two.unit
-        covariance = (one.variance[:, None] + two.variance - gap) * (0.5 * units)
-        return covariance, tangent * units if self.tangent else None
+        covariance, tangent = 0.0, 0.0
+        for n, term in enumerate(self.plan.terms):
+            one, two = (block.known[term.field] for block in (a, b))
+            rows, columns = a.cut.outputs[n], b.cut.outputs[n]
+            units = one.unit[rows, None] * two.unit[columns] * term.weight
+            matrix = found[term.field]
+            gap = matrix.between(matrix.gap, rows, columns)
+            covariance = covariance + (one.variance[rows, None] + two.variance[columns] - gap) * (0.5 * units)
+            if self.tangent:
+                tangent = tangent + matrix.between(matrix.tangent, rows, columns) * units
+        for number in {term.field for term in self.plan.terms}:
+            self._free(found[number])
+        return covariance, tangent if self.tangent else None
 
 
 @functools.cache

@@ -1,6 +1,7 @@
 """A network over some batches as fields of colours: what is summed into each, and the functions that follow."""
 
 import dataclasses
+import functools
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ from ntkit.activations.relu import HalfLines
 from ntkit.batches import Graphs
 from ntkit.engines.colours.maps import Map, aggregation, readout, selection
 from ntkit.engines.colours.refinement import Partition, of_all, of_sums, of_values
+from ntkit.engines.colours.strips import LANES
+from ntkit.engines.fused import code
 from ntkit.engines.fused.assemble import assemble
 from ntkit.engines.fused.program import Program, Stage
 from ntkit.tape import Activate, Add, Affine, Average, Data, Instruction, NotOnTape, Readout, Spread
@@ -37,13 +40,37 @@ class Field:
     vectors: bool
 
 
+    @functools.cached_property
+    def code(self) -> np.ndarray:
+        """That of the functions alone, which read the fields of colours that lie in strips."""
+        table = self.stage.code[: len(self.chain) - 1].copy()  # none where the chain is empty
+        table[:, [*range(code.ONE, code.ONE + 3), code.TERMS + 1]] *= LANES
+        return table
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """What a field adds to the kernels of the outputs.
+
+    Attributes:
+        field: Its number.
+        colours: Which of its colours each output has.
+        weight: By which its kernels are multiplied.
+    """
+
+    field: int
+    colours: np.ndarray
+    weight: float
+
+
 @dataclasses.dataclass(frozen=True)
 class Plan:
     """A network over batches that lie one behind the other.
 
     Attributes:
         values: What each colour of the data holds.
-        fields: In the order in which they are computed; the last one are the outputs.
+        fields: In the order in which they are computed.
+        terms: The fields whose kernels add up to that of the outputs.
         outputs: Which colour each output (a graph, or a node) has.
         nodes: Of the field of nodes with the most colours, which one each node has.
         functions: Of all fields, as compiled code names them.
@@ -51,6 +78,7 @@ class Plan:
 
     values: np.ndarray
     fields: tuple[Field, ...]
+    terms: tuple[Term, ...]
     outputs: Partition
     nodes: Partition
     functions: str
@@ -64,12 +92,17 @@ def plan_of(tape: list[Instruction], graphs: list[Graphs]) -> Plan:
     """
     values = np.concatenate([g.values for g in graphs]).astype(np.float64)
     planner = _Planner(tape, graphs, values)
+    ends = planner.absorb_sums(len(tape) - 1)
     for i in range(len(tape)):
         planner.visit(i)
     fields, partitions = planner.fields, planner.partitions
+    numbers = [planner.field_of[i] for i, _ in ends]
+    outputs, colours = of_all([partitions[n] for n in numbers])
+    terms = tuple(Term(n, c, w) for n, c, (_, w) in zip(numbers, colours, ends, strict=True))
     program = Program((), tuple(f.stage for f in fields), ())
     nodes = max((p for p, f in zip(partitions, fields, strict=True) if not f.vectors), key=lambda p: p.count)
-    return Plan(values[partitions[0].first], tuple(fields), partitions[-1], nodes, program.functions)
+    first = values[partitions[0].first]
+    return Plan(first, tuple(fields), terms, outputs, nodes, program.functions)
 
 
 class _Planner:
@@ -86,6 +119,16 @@ class _Planner:
         for i, step in enumerate(tape):
             for source in step.inputs:
                 self.readers[source].append(i)
+
+    def absorb_sums(self, i: int) -> list[tuple[int, float]]:
+        """The instructions whose kernels add up to that of instruction i, each with a weight: sums need no field of their own."""
+        step = self.tape[i]
+        if not isinstance(step, Add | Average) or len(self.readers[i]) > 1:
+            return [(i, 1.0)]
+        self.absorbed.add(i)
+        weights = step.weights if isinstance(step, Average) else (1.0,) * len(step.inputs)
+        below = zip(step.inputs, weights, strict=True)
+        return [(j, w * more) for source, w in below for j, more in self.absorb_sums(source)]
 
     def visit(self, i: int) -> None:
         """Begin a field with an instruction, unless it is part of one."""

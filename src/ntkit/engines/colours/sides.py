@@ -13,9 +13,10 @@ import numpy as np
 from ntkit.engines.colours.blocks import Cut
 from ntkit.engines.colours.maps import Map
 from ntkit.engines.colours.plan import Field
+from ntkit.engines.colours.strips import LANES
 from ntkit.engines.fused.examples import follow
 from ntkit.engines.fused.fields import Fields
-from ntkit.engines.fused.layout import aligned, filled, whole_vectors
+from ntkit.engines.fused.layout import aligned, filled
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,45 +108,31 @@ class Side:
 
     Attributes:
         count: Colours.
-        lanes: The same as a whole number of vectors.
-        hop: How far rows with so many lanes lie apart: an odd number of vectors, so that columns do not share cache sets.
-        terms: Of every source, the map's arrays; own, ρ and m of the colours as rows; and as lanes.
-        ones: Fields of the colours as rows.
-        twos: As lanes.
+        terms: Of every source, the map's arrays, and own, ρ and m of the colours of whole strips.
+        fields: (strips, fields · LANES), what the functions read.
     """
 
     count: int
-    lanes: int
-    hop: int
-    terms: tuple[Any, ...]
-    ones: np.ndarray
-    twos: np.ndarray
+    terms: tuple[tuple[Any, Any], ...]
+    fields: np.ndarray
 
 
 def side_of(known: Known, dtype: np.dtype) -> Side:
     """Lay out what is known."""
-    count = len(known.unit)
-    lanes, hop = layout(count, dtype)
     terms = []
     for t in known.terms:
-        rows = tuple(a.astype(dtype) for a in (t.own, t.weight, t.mean))
-        columns = tuple(_laned(a[None, :], lanes, dtype) for a in rows)
-        terms.append(((t.map.begins, t.map.columns, t.map.weights.astype(dtype)), rows, columns))
-    ones = np.ascontiguousarray(known.fields, dtype)
-    return Side(count, lanes, hop, tuple(terms), ones, _laned(ones.T, lanes, dtype))
+        of_colours = np.stack([t.own, t.weight, t.mean])
+        sparse = t.map.begins, t.map.columns, t.map.weights.astype(dtype)
+        terms.append((sparse, tuple(in_strips(of_colours, dtype).transpose(1, 0, 2).reshape(3, -1))))
+    fields = in_strips(known.fields.T, dtype)
+    return Side(len(known.unit), tuple(terms), fields.reshape(len(fields), -1))
 
 
-def layout(count: int, dtype: np.dtype) -> tuple[int, int]:
-    """Lanes for so many colours, and how far rows of them lie apart."""
-    lanes = whole_vectors(count, dtype)
-    vector = whole_vectors(1, dtype)
-    return lanes, lanes + vector * (lanes // vector % 2 == 0)
-
-
-def _laned(rows: np.ndarray, lanes: int, dtype: np.dtype) -> np.ndarray:
-    """(k · lanes,), each row filled up with its last number."""
-    out = aligned((len(rows) * lanes,), dtype)
-    out.reshape(len(rows), lanes)[:] = filled(rows, lanes)
+def in_strips(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Rows (k, colours) as strips (strips, k, LANES), the last one filled up with the last colour."""
+    strips = -(-x.shape[1] // LANES)
+    out = aligned((strips, len(x), LANES), dtype)
+    out[:] = filled(x, strips * LANES).reshape(len(x), strips, LANES).transpose(1, 0, 2)
     return out
 
 

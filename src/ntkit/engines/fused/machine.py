@@ -160,7 +160,7 @@ def weigh(
     ready = -step[LOW]
     for y in range(many):
         here, there = (y + y0) * width + x0, (y + y0 + dy) % height * stride + x0 + dx
-        place = one, here, two, there, pixels, lanes
+        place = one, here, two, there, pixels, lanes, lanes
         target = target_d[frame + y], target_t[frame + y if tangent else 0], at
         if at_once:
             images = source_d, source_t, frame + y - step[LOW], middle

@@ -24,7 +24,7 @@ def _through(function: Any, tangent: bool) -> Any:
     def over_row(step, numbers, source, place, g, target):
         d, t, begin = source
         out_d, out_t, to = target
-        one, here, two, there, pixels, lanes = place
+        one, here, two, there, pixels, lanes, hop = place
         width = BYTES // d.itemsize
         scale, gain, shift = numbers[SCALE], numbers[GAIN], numbers[SHIFT]
         own = numbers[OWN], numbers[OWN + 1], numbers[OWN + 2], numbers[OWN + 3]
@@ -36,8 +36,9 @@ def _through(function: Any, tangent: bool) -> Any:
         )
         for x in range(pixels):
             ones = fill(one[a + here + x]), fill(one[b + here + x]), fill(one[c + here + x])
-            for i in range(x * lanes, (x + 1) * lanes, width):
-                twos = load(two, e + i), load(two, f + i), load(two, h + i)
+            for v in range(0, lanes, width):
+                i, k = x * lanes + v, x * hop + v
+                twos = load(two, e + k), load(two, f + k), load(two, h + k)
                 gap = load(d, begin + i) * scale
                 behind, slope, covariance = function(gap, ones, twos, own, g)
                 store(out_d, to + i, behind)
@@ -60,7 +61,7 @@ def _relu_behind_3x3(tangent: bool) -> Any:
     def over_row(step, numbers, source, place, g, target):
         d, t, y, begin = source
         out_d, out_t, to = target
-        one, here, two, there, pixels, lanes = place
+        one, here, two, there, pixels, lanes, hop = place
         width = BYTES // d.itemsize
         scale, gain, shift = numbers[SCALE], numbers[GAIN], numbers[SHIFT]
         a, b = step[ONE] + here, step[ONE + 1] + here
@@ -74,7 +75,8 @@ def _relu_behind_3x3(tangent: bool) -> Any:
                 right = _column(d, y, begin + i + lanes)
                 gap = (left + mid + right) * scale
                 left, mid = mid, right
-                ones, twos = (fill(one[a + x]), fill(one[b + x])), (load(two, e + i), load(two, f + i))
+                k = x * hop + v
+                ones, twos = (fill(one[a + x]), fill(one[b + x])), (load(two, e + k), load(two, f + k))
                 behind, slope, covariance = bodies.relu(gap, ones, twos, numbers, g)
                 store(out_d, to + i, behind)
                 if tangent:
@@ -98,7 +100,7 @@ def _series(tangent: bool) -> Any:
     def over_row(step, numbers, source, place, g, target):
         d, t, begin = source
         out_d, out_t, to = target
-        one, here, two, there, pixels, lanes = place
+        one, here, two, there, pixels, lanes, hop = place
         width = BYTES // d.itemsize
         scale, gain, shift = numbers[SCALE], numbers[GAIN], numbers[SHIFT]
         terms, apart1, apart2 = step[TERMS], step[TERMS + 1], step[TERMS + 2] * lanes
@@ -110,16 +112,17 @@ def _series(tangent: bool) -> Any:
         )
         for x in range(pixels):
             s, inverse = fill(one[a + x]), fill(one[b + x])
-            for i in range(x * lanes, (x + 1) * lanes, width):
-                s2 = load(two, e + i)
+            for v in range(0, lanes, width):
+                i, j = x * lanes + v, x * hop + v
+                s2 = load(two, e + j)
                 gap, product = load(d, begin + i) * scale, s * s2
-                u = (gap - (s - s2) * (s - s2)) * (inverse * load(two, f + i))
+                u = (gap - (s - s2) * (s - s2)) * (inverse * load(two, f + j))
                 correlation = 1 - u
-                mean = load(two, h + i) - one[c + x]
+                mean = load(two, h + j) - one[c + x]
                 behind, inner, slope = mean * mean, gap * 0, gap * 0
                 power, powers = inner + 1, inner + 1
                 for k in range(1, terms):
-                    mine, other = fill(one[c + x + k * apart1]), load(two, h + i + k * apart2)
+                    mine, other = fill(one[c + x + k * apart1]), load(two, h + j + k * apart2)
                     both, off = mine * other, s * mine - s2 * other
                     behind = behind + off * off
                     inner = inner + both * powers
@@ -152,8 +155,8 @@ _BODIES = {
 def through(functions, step, numbers, source, place, tangent, g, target):
     """Take a row through the function of an instruction, which is one of `functions`: their numbers, in a text.
 
-    `source` is (gaps, tangent kernels, where the row begins), `place` (one, here, two, there, pixels, lanes), and `target` is
-    as `source`. The text is known when this is compiled, and then only the functions that it names are.
+    `source` is (gaps, tangent kernels, where the row begins), and `target` the same. `place` is (one, here, two, there,
+    pixels, lanes, hop); the fields of the second images lie `hop` apart from pixel to pixel. The text is known when this is compiled, and then only the functions that it names are.
     """
 
 
