@@ -12,11 +12,12 @@ import ntkit as nk
 from graph_batches import random_graphs
 from ntkit.errors import InputError
 from ntkit.zoo import ZOO, activation
+from reference import dense_graphs as reference
 
 CASES = Path(__file__).parent / "oracle" / "cases.json"
 SHAPES = {"mlp": (6,), "transformer": (5, 3), "rnn": (5, 3)}
 GRAPHS = ("gntk", "graph_resnet")
-NODES = ("gcn", "appnp")
+NODES = ("gcn", "appnp", "gcnii")
 
 
 @pytest.mark.parametrize(
@@ -147,6 +148,54 @@ def test_appnp_without_steps_back_is_the_smoothed_mlp():
     made = nk.kernel(nk.zoo.appnp(steps=2, teleport=0.0), x)
     for k, plain in zip(made, mlp, strict=True):
         np.testing.assert_allclose(k, smooth @ plain @ smooth, rtol=1e-10)
+
+
+def test_gcnii_by_dense_algebra():
+    x, alpha = random_graphs((6,)), 0.3
+    m = reference.aggregation(x, "symmetric", 1.0)
+    first = k = reference.relu(reference.dense(reference.start(x), 1.0))
+    for _ in range(3):
+        deeper = reference.dense(reference.mapped(k, m), (1 - alpha) * 2**0.5)
+        skip = reference.dense(first, alpha * 2**0.5)
+        k = reference.relu(tuple(a + b for a, b in zip(deeper, skip, strict=True)))
+    made = nk.kernel(nk.zoo.gcnii(depth=3, alpha=alpha), x)
+    for found, exact in zip(made, reference.dense(k, 1.0), strict=True):
+        np.testing.assert_allclose(found, exact, rtol=1e-9)
+    with pytest.raises(InputError, match="alpha must lie between 0 and 1, found"):
+        nk.zoo.gcnii(alpha=1.5)
+
+
+@pytest.mark.slow
+def test_gcnii_is_the_limit_of_a_network_whose_skips_share_their_first_layer():
+    x, width, depth, alpha = random_graphs((4,)), 256, 2, 0.5
+    one = x.padded(4, np.float64)
+    a = one.pattern[0] + np.eye(4)
+    smooth = a / np.sqrt(np.outer(a.sum(axis=0), a.sum(axis=0)))
+    fans = (x.channels, *[width] * 2 * depth, width)
+
+    def init(key, shape):
+        keys = jax.random.split(key, len(fans))
+        outs = (*[width] * (len(fans) - 1), 1)
+        return [jax.random.normal(k, s) for k, s in zip(keys, zip(fans, outs, strict=True), strict=True)], (
+            4,
+            1,
+        )
+
+    def apply(params, values):
+        first, *pairs, last = [w / fan**0.5 for w, fan in zip(params, fans, strict=True)]
+        h = start = jax.nn.relu(values @ first)
+        for w, v in zip(pairs[::2], pairs[1::2], strict=True):
+            both = (1 - alpha) * (smooth @ h) @ w + alpha * start @ v
+            h = jax.nn.relu(2**0.5 * both)
+        return h @ last
+
+    sampled = nk.sample((init, apply), one.values, key=jax.random.key(0), count=400)
+    exact = nk.kernel(nk.zoo.gcnii(depth=depth, alpha=alpha), x)
+    for found, error, k in (
+        (sampled.nngp, sampled.nngp_error, exact.nngp),
+        (sampled.ntk, sampled.ntk_error, exact.ntk),
+    ):
+        assert (np.abs(found.reshape(4, 4) - k) < 5 * error.reshape(4, 4) + 0.02 * np.abs(k)).all()
 
 
 def test_a_graph_convolution_is_an_aggregation_and_a_dense_layer():

@@ -1,6 +1,6 @@
 """Architectures by name: each a few lines of public layers."""
 
-from ntkit.zoo.graphs import appnp, gcn, gntk, graph_conv, graph_resnet
+from ntkit.zoo.graphs import appnp, gcn, gcnii, gntk, graph_conv, graph_resnet
 from ntkit.zoo.images import cnn, cnn_gap, cnn_lap, myrtle5, myrtle7, myrtle10, resnet
 from ntkit.zoo.names import ZOO
 from ntkit.zoo.pieces import activation
@@ -15,6 +15,7 @@ __all__ = [
     "cnn_gap",
     "cnn_lap",
     "gcn",
+    "gcnii",
     "gntk",
     "graph_conv",
     "graph_resnet",

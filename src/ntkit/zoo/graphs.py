@@ -140,3 +140,48 @@ def appnp(
     """An MLP of each node of one graph, then `steps` of personalised PageRank (Gasteiger et al. 2019, equation (4))."""
     hidden = [Dense(width, w_std, b_std), activation(act)] * count("depth", depth)
     return Serial((*hidden, Dense(outputs), Aggregate("symmetric", 1.0, steps, teleport)))
+
+
+def gcnii(
+    *,
+    depth: int = 4,
+    alpha: float = 0.1,
+    width: int = 128,
+    act: str = "relu",
+    w_std: float = 2**0.5,
+    outputs: int = 1,
+) -> Layer:
+    """A deep graph convolutional network for the nodes of one graph, each layer beside a skip from the first one.
+
+    H⁽ˡ⁺¹⁾ = σ((1 − α) P H⁽ˡ⁾ W + α H⁽⁰⁾ V), with P the symmetric normalisation: the variant of GCNII whose skips have weights
+    V of their own, without identity mappings (β = 1). As a tree of layers each skip has its own H⁽⁰⁾; V being independent and
+    centred, the kernels are those of the network that shares one.
+
+    Args:
+        depth: Graph convolutions, ≥ 1.
+        alpha: What the first layer counts in each sum, from 0 to 1.
+        width: Of the hidden layers.
+        act: Name of the activation.
+        w_std: Standard deviation of the weights, ≥ 0.
+        outputs: Outputs of each node.
+
+    Raises:
+        InputError: An argument is out of range.
+
+    Example:
+        >>> import numpy as np, ntkit as nk
+        >>> path = nk.Graphs(np.eye(3), [0, 3], [[0, 1], [1, 2]])
+        >>> nk.ntk(nk.zoo.gcnii(depth=2), path).shape
+        (3, 3)
+
+    References:
+        Chen, Wei, Huang, Ding & Li (2020), "Simple and Deep Graph Convolutional Networks", sections 3 and 5.1 (GCNII*).
+    """
+    if not 0 <= alpha <= 1:
+        raise InputError(f"alpha must lie between 0 and 1, found {alpha!r}")
+    first = Dense(width) >> activation(act)
+    net: Layer = first
+    for _ in range(count("depth", depth)):
+        skip = first >> Dense(width, alpha * w_std)
+        net = Sum((net >> graph_conv(width, w_std=(1 - alpha) * w_std), skip)) >> activation(act)
+    return net >> Dense(outputs)

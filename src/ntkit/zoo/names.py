@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ntkit.layer import Layer
-from ntkit.zoo.graphs import appnp, gcn, gntk, graph_resnet
+from ntkit.zoo.graphs import appnp, gcn, gcnii, gntk, graph_resnet
 from ntkit.zoo.images import cnn, cnn_gap, cnn_lap, myrtle5, myrtle7, myrtle10, resnet
 from ntkit.zoo.sequences import rnn, transformer
 from ntkit.zoo.vectors import mlp
@@ -21,6 +21,7 @@ ZOO: dict[str, Callable[..., Layer]] = {
     "graph_resnet": graph_resnet,
     "gcn": gcn,
     "appnp": appnp,
+    "gcnii": gcnii,
     "transformer": transformer,
     "rnn": rnn,
 }

@@ -18,7 +18,7 @@ from ntkit.engines.fused.tile import APART
 from ntkit.layer import Layer
 from ntkit.tape import NotOnTape, record
 
-COLOURS = 768  # of a block
+COLOURS = 1024  # of a block
 
 Found = tuple[np.ndarray, np.ndarray | None, bool]
 

@@ -90,6 +90,8 @@ class Passes:
         self.plan, self.dtype, self.tangent = plan, dtype, tangent
         self.summed = summed(plan.functions)
         self.space = Space()
+        self._codes: dict[tuple[int, np.dtype, bool], tuple[np.ndarray, np.ndarray]] = {}
+        self._spaces: dict[tuple[np.dtype, np.dtype], tuple[np.ndarray, ...]] = {}
         self.last_reader = [len(plan.fields)] * len(plan.fields)
         for k, field in enumerate(plan.fields):
             for source, _ in field.sources:
@@ -108,19 +110,18 @@ class Passes:
     # What overflows is infinite in the result, and said there; and lanes that are not in use hold anything.
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def _run(self, a: Block, b: Block, dtype: np.dtype) -> Kernels:
-        found: list[Matrix | None] = []
+        found: dict[int, Matrix] = {}
         for k, field in enumerate(self.plan.fields):
             sources = [found[source] for source, _ in field.sources]
             if len(a.known) == k:
-                a.known.append(self._known(field, k, a, sources))  # type: ignore[arg-type]
+                a.known.append(self._known(field, k, a, sources))
             if sources:
-                found.append(self._sum(k, a, b, sources, DOUBLE if field.vectors else dtype))  # type: ignore[arg-type]
+                found[k] = self._sum(k, a, b, sources, DOUBLE if field.vectors else dtype)
             else:
-                found.append(self._data(k, a, b, dtype))
+                found[k] = self._data(k, a, b, dtype)
             for source in {source for source, _ in field.sources}:
                 if self.last_reader[source] == k:
-                    self._free(found[source])  # type: ignore[arg-type]
-                    found[source] = None
+                    self._free(found.pop(source))
         return self._kernels(a, b, found)
 
     def _free(self, matrix: Matrix) -> None:
@@ -150,22 +151,31 @@ class Passes:
         upright = sources[0].upright
         sources = [m if m.upright == upright else m.turned() for m in sources]
         above, below = (a, b) if upright else (b, a)  # of what are rows now; of what will be
-        lanes, rows, field = above.side(k, dtype), below.side(k, dtype), self.plan.fields[k]
+        lanes, rows = above.side(k, dtype), below.side(k, dtype)
         out = self._matrix(rows.count, lanes.count, dtype, upright=not upright)
         same = np.empty(rows.count, np.int64)
         lanes_of(below.cut.colours[k], above.cut.colours[k], same)
-        stage = field.code, field.stage.numbers.astype(dtype)
+        functions = self._functions(k, dtype, a.known[k].blank or b.known[k].blank)
         for n, source in enumerate(sources):
-            sparse = above.side(k, source.gap.dtype).terms[n][0]
-            of_lanes = sparse, lanes.terms[n][1], lanes.fields
-            of_rows = *rows.terms[n], rows.fields
+            narrow = source.gap.dtype
+            of_lanes = lanes.terms[n]
+            if narrow != dtype:
+                of_lanes = above.side(k, narrow).terms[n][0], *of_lanes[1:]
             how = self.tangent, n == 0, n == len(sources) - 1
-            work = self._work(len(source.gap), source.gap.dtype, dtype)
-            numbers = _polynomials(dtype)
-            self.summed(source.pair(), of_lanes, of_rows, same, stage, how, numbers, work, out.pair())
-            for array in work:
-                self.space.give(array)
+            work, numbers = self._work(len(source.gap), narrow, dtype), _polynomials(dtype)
+            self.summed(
+                source.pair(), of_lanes, rows.terms[n], same, functions, how, numbers, work, out.pair()
+            )
         return out
+
+    def _functions(self, k: int, dtype: np.dtype, blank: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Code and numbers of a field's functions."""
+        key = k, dtype, blank
+        if key not in self._codes:
+            field = self.plan.fields[k]
+            table, numbers = field.functions_of_units if field.acute and not blank else field.functions
+            self._codes[key] = table, numbers.astype(dtype)
+        return self._codes[key]
 
     def _matrix(self, rows: int, lanes: int, dtype: np.dtype, *, upright: bool) -> Matrix:
         shape = -(-lanes // LANES), rows, LANES
@@ -175,25 +185,31 @@ class Passes:
 
     def _work(self, strips: int, narrow: np.dtype, dtype: np.dtype) -> tuple[np.ndarray, ...]:
         """Space for a tile, and for what is summed of `strips` strips, turned over, in both precisions."""
-        tile = self.space.take((LANES * ACROSS * BYTES // narrow.itemsize,), narrow)
+        work = self._spaces.get((narrow, dtype))
         count = strips * LANES * LANES * (1 + self.tangent) + LANES  # compiled code may read some more
-        turned = self.space.take((count,), narrow)
-        return tile, turned, turned if narrow == dtype else self.space.take((count,), dtype)
+        if work is None or len(work[1]) < count:
+            tile, turned = (
+                aligned((LANES * ACROSS * BYTES // narrow.itemsize,), narrow),
+                aligned((count,), narrow),
+            )
+            work = tile, turned, turned if narrow == dtype else aligned((count,), dtype)
+            self._spaces[narrow, dtype] = work
+        return work
 
-    def _kernels(self, a: Block, b: Block, found: list[Matrix | None]) -> Kernels:
+    def _kernels(self, a: Block, b: Block, found: dict[int, Matrix]) -> Kernels:
         """Covariances and tangent kernels of the outputs, (outputs of a, outputs of b)."""
-        covariance, tangent = 0.0, 0.0
+        shape = len(a.cut.outputs[0]), len(b.cut.outputs[0])
+        covariance, tangent = np.zeros(shape), np.zeros(shape)
         for n, term in enumerate(self.plan.terms):
-            one, two = (block.known[term.field] for block in (a, b))
+            one, two, matrix = a.known[term.field], b.known[term.field], found[term.field]
             rows, columns = a.cut.outputs[n], b.cut.outputs[n]
             units = one.unit[rows, None] * two.unit[columns] * term.weight
-            matrix = found[term.field]
             gap = matrix.between(matrix.gap, rows, columns)
-            covariance = covariance + (one.variance[rows, None] + two.variance[columns] - gap) * (0.5 * units)
+            covariance += (one.variance[rows, None] + two.variance[columns] - gap) * (0.5 * units)
             if self.tangent:
-                tangent = tangent + matrix.between(matrix.tangent, rows, columns) * units
-        for number in {term.field for term in self.plan.terms}:
-            self._free(found[number])
+                tangent += matrix.between(matrix.tangent, rows, columns) * units
+        for matrix in found.values():
+            self._free(matrix)
         return covariance, tangent if self.tangent else None
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ntkit.activations.relu import HalfLines
 from ntkit.batches import Graphs
+from ntkit.engines.colours.commuting import weights_behind_sums
 from ntkit.engines.colours.maps import Map, aggregation, readout, selection
 from ntkit.engines.colours.refinement import Partition, of_all, of_sums, of_values
 from ntkit.engines.colours.strips import LANES
@@ -29,6 +30,7 @@ class Field:
         chain: Weights and activations behind the sum, on a tape of their own that begins with `Data`.
         stage: The same as code.
         homogeneous: Whether outputs grow with inputs in proportion, so that the moments can be those of unit vectors.
+        acute: Whether no correlation is negative.
         vectors: Whether its units are graphs.
     """
 
@@ -37,15 +39,38 @@ class Field:
     chain: tuple[Instruction, ...]
     stage: Stage
     homogeneous: bool
+    acute: bool
     vectors: bool
 
+    @functools.cached_property
+    def functions(self) -> tuple[np.ndarray, np.ndarray]:
+        """Code and numbers of the functions alone, which read the fields of colours that lie in strips."""
+        steps = len(self.chain) - 1  # none where the chain is empty
+        table = self.stage.code[:steps].copy()
+        table[:, [*range(code.ONE, code.ONE + 3), code.TERMS + 1]] *= LANES
+        return table, self.stage.numbers[:steps]
 
     @functools.cached_property
-    def code(self) -> np.ndarray:
-        """That of the functions alone, which read the fields of colours that lie in strips."""
-        table = self.stage.code[: len(self.chain) - 1].copy()  # none where the chain is empty
-        table[:, [*range(code.ONE, code.ONE + 3), code.TERMS + 1]] *= LANES
-        return table
+    def functions_of_units(self) -> tuple[np.ndarray, np.ndarray]:
+        """The same of a homogeneous field without colours that hold 0 alone, if no correlation is negative.
+
+        All variances are known beforehand then.
+        """
+        table, numbers = (x.copy() for x in self.functions)
+        rows = iter(np.flatnonzero(table[:, code.FUNCTION] == code.HALF_LINES))
+        variance = 1.0
+        for step in self.chain[1:]:
+            if isinstance(step, Affine):
+                variance *= step.scale
+            elif isinstance(step, Activate):
+                row = next(rows)
+                table[row, code.FUNCTION] = code.UNITS
+                apart, both = numbers[row, code.OWN : code.OWN + 2]
+                own = apart / 2 + both, apart * variance, 0.5 / variance, apart
+                numbers[row, code.OWN : code.OWN + 4] = own
+                numbers[row, code.SHIFT] += numbers[row, code.GAIN] * variance
+                variance *= apart / 2 + both
+        return table, numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +116,7 @@ def plan_of(tape: list[Instruction], graphs: list[Graphs]) -> Plan:
         NotOnTape: It has an instruction that is beyond this engine.
     """
     values = np.concatenate([g.values for g in graphs]).astype(np.float64)
+    tape = weights_behind_sums(tape)
     planner = _Planner(tape, graphs, values)
     ends = planner.absorb_sums(len(tape) - 1)
     for i in range(len(tape)):
@@ -99,10 +125,14 @@ def plan_of(tape: list[Instruction], graphs: list[Graphs]) -> Plan:
     numbers = [planner.field_of[i] for i, _ in ends]
     outputs, colours = of_all([partitions[n] for n in numbers])
     terms = tuple(Term(n, c, w) for n, c, (_, w) in zip(numbers, colours, ends, strict=True))
-    program = Program((), tuple(f.stage for f in fields), ())
     nodes = max((p for p, f in zip(partitions, fields, strict=True) if not f.vectors), key=lambda p: p.count)
     first = values[partitions[0].first]
-    return Plan(first, tuple(fields), terms, outputs, nodes, program.functions)
+    return Plan(first, tuple(fields), terms, outputs, nodes, _functions(fields))
+
+
+def _functions(fields: list[Field]) -> str:
+    used = Program((), tuple(f.stage for f in fields), ()).functions
+    return f"{used} {code.UNITS}" if any(f.acute for f in fields) else used
 
 
 class _Planner:
@@ -121,7 +151,7 @@ class _Planner:
                 self.readers[source].append(i)
 
     def absorb_sums(self, i: int) -> list[tuple[int, float]]:
-        """The instructions whose kernels add up to that of instruction i, each with a weight: sums need no field of their own."""
+        """The instructions whose kernels add up to that of instruction i, each with a weight: no field is needed for sums."""
         step = self.tape[i]
         if not isinstance(step, Add | Average) or len(self.readers[i]) > 1:
             return [(i, 1.0)]
@@ -144,8 +174,11 @@ class _Planner:
         own: list[Instruction] = [Data((), ())]
         own += [dataclasses.replace(s, inputs=(k,), shape=()) for k, s in enumerate(steps)]
         stage = assemble(own, 0, len(own))
-        vectors = not step.shape
-        field = Field(partition.count, sources, tuple(own), stage, _homogeneous(steps), vectors)
+        # Of half-lines, all powers of the correlation have weights that are not negative.
+        acute = all(self.fields[n].acute and (m.weights >= 0).all() for n, m in sources)
+        acute = acute and (bool(sources) or bool((self.values >= 0).all())) and _homogeneous(steps)
+        homogeneous, vectors = _homogeneous(steps), not step.shape
+        field = Field(partition.count, sources, tuple(own), stage, homogeneous, acute, vectors)
         self.field_of[chain[-1] if chain else i] = len(self.fields)
         self.fields.append(field)
         self.partitions.append(partition)

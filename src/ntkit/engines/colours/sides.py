@@ -45,6 +45,7 @@ class Known:
         variance: Behind the field, in these units.
         terms: One for each source.
         fields: (colours, …), what the functions read.
+        blank: Whether there are units and a colour holds 0 alone, which has none.
         apart: How many times larger the largest deviation is than the smallest, where there are no units; else 1.
     """
 
@@ -52,6 +53,7 @@ class Known:
     variance: np.ndarray
     terms: tuple[Terms, ...]
     fields: np.ndarray
+    blank: bool
     apart: float
 
 
@@ -93,7 +95,8 @@ def _behind(
     some = q[q > 0]
     apart = 1.0 if field.homogeneous or not some.size else float(np.sqrt(some.max() / some.min()))
     variance = fields.variances[len(field.chain) - 1][:, 0, 0]
-    return Known(unit, variance, terms, np.concatenate(parts, axis=1), apart)
+    blank = field.homogeneous and len(some) < len(q)
+    return Known(unit, variance, terms, np.concatenate(parts, axis=1), blank, apart)
 
 
 def row_sums(m: Map, x: np.ndarray | None = None) -> np.ndarray:
@@ -108,24 +111,24 @@ class Side:
 
     Attributes:
         count: Colours.
-        terms: Of every source, the map's arrays, and own, ρ and m of the colours of whole strips.
-        fields: (strips, fields · LANES), what the functions read.
+        terms: Of every source, the map's arrays; own, ρ and m of the colours of whole strips; and what the functions read,
+            (strips, fields · LANES).
     """
 
     count: int
-    terms: tuple[tuple[Any, Any], ...]
-    fields: np.ndarray
+    terms: tuple[tuple[Any, Any, np.ndarray], ...]
 
 
 def side_of(known: Known, dtype: np.dtype) -> Side:
     """Lay out what is known."""
-    terms = []
+    fields = in_strips(known.fields.T, dtype)
+    fields, terms = fields.reshape(len(fields), -1), []
     for t in known.terms:
         of_colours = np.stack([t.own, t.weight, t.mean])
         sparse = t.map.begins, t.map.columns, t.map.weights.astype(dtype)
-        terms.append((sparse, tuple(in_strips(of_colours, dtype).transpose(1, 0, 2).reshape(3, -1))))
-    fields = in_strips(known.fields.T, dtype)
-    return Side(len(known.unit), tuple(terms), fields.reshape(len(fields), -1))
+        of_strips = in_strips(of_colours, dtype).transpose(1, 0, 2).reshape(3, -1)
+        terms.append((sparse, tuple(of_strips), fields))
+    return Side(len(known.unit), tuple(terms))
 
 
 def in_strips(x: np.ndarray, dtype: np.dtype) -> np.ndarray:

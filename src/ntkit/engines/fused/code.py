@@ -21,8 +21,8 @@ TERMS = 30  # of a series; behind it how far its terms lie apart, of the first i
 COLUMNS = 33
 
 WEIGH, ADD, INFLATE = range(3)  # operations
-LINEAR, HALF_LINES, RELU, ERF, GELU, WAVE, RBF, SERIES = range(8)
-FAMILIES = (HALF_LINES, RELU), (ERF, GELU, WAVE, RBF), (SERIES,)  # functions
+LINEAR, HALF_LINES, RELU, ERF, GELU, WAVE, RBF, SERIES, UNITS = range(9)
+FAMILIES = (HALF_LINES, RELU), (ERF, GELU, WAVE, RBF), (SERIES,), (UNITS,)  # functions
 
 # Columns of an instruction's real numbers; the function's own begin at OWN.
 SCALE, GAIN, SHIFT, OWN = range(4)

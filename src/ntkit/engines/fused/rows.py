@@ -145,6 +145,7 @@ def _nothing(step, numbers, source, place, tangent, g, target):
 _BODIES = {
     code.LINEAR: bodies.linear,
     code.HALF_LINES: bodies.half_lines,
+    code.UNITS: bodies.half_lines_of_units,
     code.ERF: bodies.erf,
     code.GELU: bodies.gelu,
     code.WAVE: bodies.wave,
@@ -156,7 +157,8 @@ def through(functions, step, numbers, source, place, tangent, g, target):
     """Take a row through the function of an instruction, which is one of `functions`: their numbers, in a text.
 
     `source` is (gaps, tangent kernels, where the row begins), and `target` the same. `place` is (one, here, two, there,
-    pixels, lanes, hop); the fields of the second images lie `hop` apart from pixel to pixel. The text is known when this is compiled, and then only the functions that it names are.
+    pixels, lanes, hop); the fields of the second images lie `hop` apart from pixel to pixel. The text is known when this is
+    compiled, and then only the functions that it names are.
     """
 
 
