@@ -103,6 +103,7 @@ def test_refusals(make, message):
 # Averages -----------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(
     ("net", "maps", "invariant"),
     [

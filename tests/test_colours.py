@@ -112,6 +112,7 @@ NETWORKS = {
 # Independent references -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("normalisation", ["sum", "mean", "symmetric"])
 @pytest.mark.parametrize("mean", [False, True])
 @pytest.mark.parametrize("act", ["relu", "erf"])

@@ -90,6 +90,7 @@ def test_features_of_an_example_do_not_depend_on_its_batch(dtype, monkeypatch):
     np.testing.assert_allclose(features.sketch(net, shape, 64).ntk(x), whole, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_sketch_is_a_kernel_function():
     net, shape = NETWORKS["relu"]
     one, other = features.sketch(net, shape, 64), features.sketch(net, shape, 64, seed=1)
@@ -98,6 +99,7 @@ def test_a_sketch_is_a_kernel_function():
     np.testing.assert_allclose(np.diag(one(rows(shape)).ntk), one.diag(rows(shape)).ntk)
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5), st.integers(2, 6), st.integers(0, 1000))
 def test_folding_keeps_inner_products_on_average(widths, dimension, seed):
@@ -134,6 +136,7 @@ def test_gradient_features_are_those_of_a_finite_network(outputs):
     assert error(psi @ psi.T, nk.ntk(net, x)) < 0.12
 
 
+@pytest.mark.slow
 def test_nystrom_is_exact_at_landmarks_and_below_the_kernel_elsewhere():
     net, shape = NETWORKS["relu"]
     x = rows(shape, 60)

@@ -22,6 +22,7 @@ CASES = [
 ]
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize(("net", "x"), CASES)
 def test_tiles_are_those_of_the_whole_kernel(net, x, tmp_path) -> None:
     whole = nk.kernel(net, x)

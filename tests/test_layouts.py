@@ -238,6 +238,7 @@ def test_a_stack_without_pools_keeps_the_diagonal_alone() -> None:
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_tiles_change_nothing_but_rounding() -> None:
     net, grid = NETS["gap"]
     x = images(9, grid)

@@ -131,6 +131,7 @@ def near(found, error, limit):
     np.testing.assert_array_less(np.abs(found - limit), 5 * error + 0.02 * np.abs(limit).max())
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize(("make", "pair", "original", "x"), JAX)
 def test_kernels_of_jax_modules_approach_those_of_the_lifted_network(make, pair, original, x):
     width = 256 if x.ndim == 2 else 96

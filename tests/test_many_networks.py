@@ -13,6 +13,7 @@ def test_the_ensemble_is_that_of_trained_networks():
     assert beyond.max() <= 5
 
 
+@pytest.mark.slow
 def test_the_ensemble_is_about_that_of_few_trained_networks():
     beyond = compare(networks=100, width=128, points=6, test_points=2).beyond
     assert np.mean(beyond <= 3) >= 0.97

@@ -163,6 +163,7 @@ def test_gradients_are_those_of_the_whole_batch(net, x):
     np.testing.assert_allclose([found.nngp_error, found.ntk_error], errors, rtol=1e-7, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_two_batches_are_one():
     """The kernel of x1 and x2 is a block of that of x1 with x2 behind it, and no block of another batch."""
     options = {"engine": "monte_carlo", "networks": 4}
@@ -215,6 +216,7 @@ def test_a_sample_is_a_pair_that_agrees_with_the_exact_kernel():
     np.testing.assert_array_equal(nk.ntk(net, X, engine="monte_carlo", networks=400), ntk)
 
 
+@pytest.mark.slow
 def test_blocks_of_a_matrix_belong_to_the_same_networks():
     net = nk.Dense(6) >> nk.Relu() >> nk.Sin() >> nk.Dense(1)  # two activations in a row: no closed form
     k = nk.kernel_fn(net, engine="monte_carlo", networks=10)

@@ -83,6 +83,7 @@ def test_equal_examples_keep_a_gap_of_zero_behind_padding():
         np.testing.assert_allclose(k, other, rtol=1e-5, atol=1e-6 * np.abs(other).max())
 
 
+@pytest.mark.every(3)
 @pytest.mark.parametrize("pads", [((1, 0), (0, 2)), ((0, 1), (1, 1))])
 @pytest.mark.parametrize("stride", [1, 2])
 def test_the_fused_engine_pads_as_told(pads, stride):

@@ -140,6 +140,7 @@ def worst_difference(f, known, pair):
     )
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("name", CLOSED)
 def test_functions_of_the_user_against_closed_forms(name):
     assert worst_difference(TABLE[name], CLOSED[name], normal(SMALL_GRID)) < 1e-8
@@ -157,6 +158,7 @@ def test_erf_with_its_derivative():
     assert worst_difference(f, Erf(), normal(GRID)) < 1e-8
 
 
+@pytest.mark.slow
 def test_breaks_away_from_zero():
     """The derivative of clip(x, −1, 1) is 1(|x| < 1): on the diagonal its moment is a probability."""
     variances = np.array([0.01, 0.5, 3.0, 100.0, 1e4, *[1.0] * 5])

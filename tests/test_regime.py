@@ -72,6 +72,7 @@ def test_of_a_square_kappa_is_known():
     assert run.movement == pytest.approx(0.5 / 3)
 
 
+@pytest.mark.slow
 def test_a_sweep_over_alpha_falls_from_rich_to_lazy():
     x, y = data()
     params, _ = NET.init(jax.random.key(1), (3,))

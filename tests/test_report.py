@@ -60,6 +60,7 @@ LOOK = """
 """
 
 
+@pytest.mark.every(3)
 def test_the_page_in_a_browser(study, browser, tmp_path) -> None:
     said: list[str] = []
     asked: list[str] = []
@@ -85,6 +86,7 @@ def test_the_page_in_a_browser(study, browser, tmp_path) -> None:
     assert (tmp_path / "report.png").stat().st_size > 50_000
 
 
+@pytest.mark.every(3)
 def test_a_missing_figure_would_be_noticed(study, browser, tmp_path) -> None:
     text = (study / "report.html").read_text().replace('"data": [', '"data": [], "gone": [', 1)
     (tmp_path / "broken.html").write_text(text)

@@ -63,6 +63,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.every(2)
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_second_moments_do_not_determine_is_refused(name):
     net, x, why = REFUSED[name]
@@ -177,6 +178,7 @@ def test_a_wrong_kernel_would_be_seen():
     assert np.max(np.abs(1.1 * exact.ntk - found.ntk) / (found.ntk_error + 0.01 * scale)) > 4.5
 
 
+@pytest.mark.slow
 def test_an_odd_number_of_convolutions_on_images_that_are_not_square():
     x = np.random.default_rng(0).standard_normal((2, 3, 5, 2))
     turned = x.transpose(0, 2, 1, 3)

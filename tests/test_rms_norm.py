@@ -39,6 +39,7 @@ def test_rms_norm_is_layer_norm_of_what_is_centred():
             np.testing.assert_allclose(k, other, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_rms_norm_behind_a_relu_undoes_its_half():
     x = examples(3)
     net = nk.Dense(4, **WEIGHTS) >> RELU >> nk.RMSNorm()

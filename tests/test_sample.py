@@ -66,6 +66,7 @@ def test_plain_functions_of_one_output_without_an_axis():
     np.testing.assert_allclose(found.ntk, X @ X.T, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_masks_differ_between_rows_and_networks():
     net = nk.Dense(40) >> nk.Dropout(0.6) >> nk.Dense(4)
     twice = np.concatenate([X[:2], X[:2]])
@@ -81,6 +82,7 @@ def test_positions_at_the_end():
     assert found.nngp.shape == (2, 1, 12, 12)
 
 
+@pytest.mark.slow
 def test_memory_changes_the_blocks_and_not_the_result():
     net = nk.Dense(16) >> nk.Erf() >> nk.Dense(16) >> nk.Erf() >> nk.Dense(2)
     one = sample(net, X, X[:3], key=KEY, count=6)

@@ -107,6 +107,7 @@ def test_finite_networks_have_the_kernel(name: str):
         assert (np.abs(mean - exact) <= 4.5 * error + 0.06 * scale).all()
 
 
+@pytest.mark.slow
 def test_random_logits_follow_many_heads():
     # With √d scaling the limit is one of heads too.
     net = nk.Dense(64) >> nk.SelfAttention(64, 48, 64, 64, "sqrt", "identity", b_std=0.2, w_lr=0.6)
@@ -119,6 +120,7 @@ def test_random_logits_follow_many_heads():
         assert (np.abs(mean - exact) <= 4.5 * error + 0.06 * np.abs(exact).max()).all()
 
 
+@pytest.mark.slow
 def test_sizes_do_not_depend_on_tiles():
     draw = np.random.default_rng(0)
     x = nk.Sequences([draw.normal(size=(n, 2)) for n in (1, 40, 3, 9, 17, 2, 33)])
@@ -142,6 +144,7 @@ def test_positions_at_the_end_are_0_beyond_it():
     assert (k[1, 0, :2, :5] != 0).all()
 
 
+@pytest.mark.slow
 def test_gradients_in_hyperparameters():
     x = nk.Sequences(sequences())
 

@@ -52,6 +52,7 @@ def test_they_add_up_to_the_diagonal(name, d, degrees):
         assert total >= whole * (0.9 if name in ("relu", "gelu") else 0.95)
 
 
+@pytest.mark.slow
 def test_sampled_points_have_this_spectrum():
     draw = np.random.default_rng(0).normal(size=(3000, 3))
     x = draw / np.linalg.norm(draw, axis=1, keepdims=True)

@@ -51,6 +51,7 @@ def study(tmp_path_factory):
     return run(Options(written(place), "gntk", NET, finite=16, steps=5))
 
 
+@pytest.mark.slow
 def test_kernels_are_those_of_the_network(study) -> None:
     p = parts()
     graphs = nk.Graphs(np.eye(3)[p["node_tags"]], p["node_offsets"], p["edges"], p["edge_offsets"])

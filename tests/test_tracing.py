@@ -102,6 +102,7 @@ def test_hyperparameters_of_any_number_type(convert) -> None:
     assert single.ntk.dtype == single.nngp.dtype == np.float32
 
 
+@pytest.mark.slow
 def test_vmap_over_batches(double_precision) -> None:
     many = np.random.default_rng(2).normal(size=(3, 2, 4))
     mapped = jax.vmap(lambda x: nk.ntk(network(), x, X2))(many)
@@ -117,6 +118,7 @@ def test_vmap_over_hyperparameters(double_precision) -> None:
         np.testing.assert_allclose(mapped.nngp[k], alone.nngp, rtol=1e-13)
 
 
+@pytest.mark.slow
 def test_vmap_over_a_stack_of_networks(double_precision) -> None:
     nets = eqx.filter_vmap(network)(jnp.array([0.5, 2.0]), jnp.array([0.1, 0.3]))
     mapped = eqx.filter_vmap(lambda net: nk.ntk(net, X1))(nets)

@@ -47,6 +47,7 @@ def test_studies_are_checked():
         fitted_rate([1, 2], np.ones((1, 2)))
 
 
+@pytest.mark.slow
 def test_training_approaches_that_of_the_infinite_network():
     """In double precision of the prediction; change of the kernel is quadratic in what moves by 1/width."""
 

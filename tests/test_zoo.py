@@ -130,6 +130,7 @@ def test_a_transformer_has_the_block_of_the_reference_case():
     assert names(body) == names(block[: len(body)])
 
 
+@pytest.mark.slow
 def test_a_recurrent_network_reads_both_ways():
     x = np.random.default_rng(0).standard_normal((3, 4, 2))
     both, one = nk.zoo.rnn(), nk.zoo.rnn(both_ways=False)

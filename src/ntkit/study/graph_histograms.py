@@ -23,7 +23,7 @@ def histograms(
     Example:
         >>> path = Graphs(np.ones((3, 1)), [0, 3], [[0, 1], [1, 2]])
         >>> pair = Graphs(np.ones((5, 1)), [0, 3, 5], [[0, 1], [1, 2], [0, 1]], [0, 2, 3])
-        >>> histograms(pair, path)[1].tolist()  # as the first of the pair in each column
+        >>> histograms(pair, path)[1].round(9).tolist()  # as the first of the pair in each column
         [[1.0, 1.0, 1.0, 1.0]]
     """
     most = int(_degrees(train).max())
