@@ -16,7 +16,7 @@ from ntkit.engines.colours.turning import turn
 from ntkit.engines.fused.functions import fast, joined
 from ntkit.engines.fused.rows import through
 from ntkit.engines.fused.stage import digest
-from ntkit.engines.fused.vector import BYTES, OPTIONS, fill, load, prefetch, rounding, store, where_less
+from ntkit.engines.fused.vector import BYTES, OPTIONS, fill, load, rounding, store, where_less
 
 LANES = 32  # colours of a strip: two vectors in single precision, four in double
 ACROSS = 4  # vectors side by side, whose sums stay in registers
@@ -44,20 +44,12 @@ def gather(sparse, first, x, tile, y, hop, at):
     """y[u·hop + at + i] = Σ_k w_k X[c_k, u] over the entries k of row first + i of S, for LANES rows and all u."""
     width, strips = BYTES // x.itemsize, x.shape[0]
     size, across = x.shape[1] * LANES, ACROSS * width
-    begins, columns, _ = sparse
-    rows = min(LANES, len(begins) - 1 - first)
-    low, high = x.shape[1], 0
-    for k in range(begins[first], begins[first + rows]):
-        low, high = min(low, columns[k]), max(high, columns[k] + 1)
+    rows = min(LANES, len(sparse[0]) - 1 - first)
     for s in range(0, strips, across // LANES):
         following = size if s + 1 < strips else 0  # beyond the last strip it again, and not read
         next_two = 2 * width if 2 * width < LANES else following
-        for after in range(s + across // LANES, min(s + 2 * across // LANES, strips)):
-            for k in range(low * LANES, high * LANES, width):
-                prefetch(x, after * size + k)
         for i in range(rows):
-            row = first + i
-            sums = four_sums(sparse, row, x, s * size, LANES, (0, width, next_two, next_two + width))
+            sums = four_sums(sparse, first + i, x, s * size, LANES, (0, width, next_two, next_two + width))
             for k, total in enumerate(sums):
                 store(tile, i * across + k * width, total)
         for k in range(0, min(across, (strips - s) * LANES), width):

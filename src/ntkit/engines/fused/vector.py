@@ -85,24 +85,6 @@ def store(typing, array, index, values):
     return types.void(array, types.intp, values), make
 
 
-@intrinsic
-def prefetch(typing, array, index):
-    """Ask for the cache line of `array[index]`, which is read soon."""
-
-    def make(context, builder, signature, arguments):
-        start = context.make_array(array)(context, builder, arguments[0]).data
-        line = builder.bitcast(builder.gep(start, [arguments[1]]), ir.IntType(8).as_pointer())
-        number = ir.IntType(32)
-        name = "llvm.prefetch.p0"
-        known = builder.module.globals.get(name)
-        kinds = [line.type, number, number, number]
-        made = known or ir.Function(builder.module, ir.FunctionType(ir.VoidType(), kinds), name)
-        builder.call(made, [line, *(ir.Constant(number, k) for k in (0, 3, 1))])
-        return context.get_dummy_value()
-
-    return types.void(array, types.intp), make
-
-
 def _every(builder: ir.IRBuilder, vector: Vector, number: Any) -> Any:
     """A vector of one number."""
     kind = vector.llvm()
