@@ -5,12 +5,14 @@ import pytest
 
 import ntkit as nk
 from ntkit.engines.colours import blocks
+from ntkit.engines.colours.commuting import weights_behind_sums
 from ntkit.engines.colours.engine import by_colours
 from ntkit.engines.colours.maps import aggregation, readout
+from ntkit.engines.colours.plan import plan_of
 from ntkit.engines.colours.refinement import of_all, of_sums, of_values
 from ntkit.errors import InputError
 from ntkit.moments.neighbours import Neighbours
-from ntkit.tape import NotOnTape
+from ntkit.tape import NotOnTape, record
 from reference import dense_graphs as reference
 
 GENERIC = 1e-12  # of closed forms in float64
@@ -154,6 +156,44 @@ def test_functions(activation: nk.Layer) -> None:
     net = net >> nk.GlobalAvgPool() >> nk.Dense(8) >> activation >> nk.Dense(1)
     x = random_graphs(4)
     assert apart(kernels(net, x), nk.kernel(net, x, engine="reference")) < 1e-9
+
+
+@pytest.mark.parametrize(
+    "activation", [nk.Relu(), nk.LeakyRelu(0.3), nk.Abs()], ids=lambda a: type(a).__name__
+)
+def test_correlations_that_are_not_negative(activation: nk.Layer) -> None:
+    """Data and sums without a minus have functions of their own; a node of zeros has no unit, and they do not apply."""
+    block = (
+        nk.Aggregate(self_loops=1.0) >> activation >> nk.Dense(8, 1.3, w_lr=0.7) >> activation >> nk.Dense(8)
+    )
+    net = nk.Dense(8, 1.2) >> block >> nk.Residual(block) >> nk.GlobalSumPool() >> nk.Dense(1)
+    x = random_graphs(21)
+    x = x.with_values(np.abs(x.values))
+    acute = [field.acute for field in plan_of(record(net, (None, 4)), [x]).fields]
+    assert all(acute)
+    blank = x.with_values(np.where(np.arange(len(x.values))[:, None] == 2, 0.0, x.values))
+    for data in (x, blank):
+        exact = nk.kernel(net, data, engine="reference")
+        assert apart(kernels(net, data), exact) < 1e-11
+        assert apart(kernels(net, data, dtype="float32", colours=4), exact) < 1e-6
+
+
+def test_weights_move_behind_the_sums_that_read_them() -> None:
+    net = (
+        nk.Dense(8, 1.2)
+        >> nk.Aggregate()
+        >> nk.Relu()
+        >> nk.Dense(8, 1.1)
+        >> nk.GlobalSumPool()
+        >> nk.Dense(1)
+    )
+    names = [type(step).__name__ for step in weights_behind_sums(record(net, (None, 4)))]
+    assert names == ["Data", "Spread", "Affine", "Activate", "Readout", "Affine", "Affine"]
+    biased = nk.Dense(8, 1.2, 0.1) >> nk.Aggregate() >> nk.GlobalSumPool()
+    assert weights_behind_sums(record(biased, (None, 4))) == record(biased, (None, 4))
+    read = nk.Relu() >> nk.GlobalSumPool() >> nk.Dense(8)
+    beside = nk.Dense(8) >> nk.Sum((nk.GlobalSumPool(), read)) >> nk.Dense(1)
+    assert weights_behind_sums(record(beside, (None, 4))) == record(beside, (None, 4))
 
 
 # Colours --------------------------------------------------------------------------------------------------------------
