@@ -13,9 +13,7 @@ def weights_behind_sums(tape: list[Instruction]) -> list[Instruction]:
     """The same network, with weights behind the sums that read them where all that reads them are sums."""
     found: list[Instruction] = []
     number: list[int] = []  # of each instruction of the tape, the one that gives its outputs
-    waiting: dict[
-        int, Affine
-    ] = {}  # weights that have not come yet, by the instruction whose outputs they take
+    waiting: dict[int, Affine] = {}  # weights that are left out so far, by their numbers
     readers: list[list[Instruction]] = [[] for _ in tape]
     for step in tape:
         for source in step.inputs:
