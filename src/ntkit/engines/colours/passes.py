@@ -8,7 +8,7 @@ import math
 import numpy as np
 
 from ntkit.engines.colours.plan import Field, Plan
-from ntkit.engines.colours.sides import Block, Known, in_strips, known_data, known_sums
+from ntkit.engines.colours.sides import Block, Known, Sparse, in_strips, known_data, known_sums
 from ntkit.engines.colours.strips import ACROSS, LANES, lanes_of, own_terms, summed
 from ntkit.engines.fused import approximations
 from ntkit.engines.fused.layout import aligned
@@ -28,12 +28,14 @@ class Matrix:
         tangent: The same, or (1, 1, 1).
         lanes: Colours that lie side by side.
         upright: Whether rows are colours of the first block.
+        read: Whether rows are sums already, of those that a readout sums.
     """
 
     gap: np.ndarray
     tangent: np.ndarray
     lanes: int
     upright: bool
+    read: bool = False
 
     def pair(self) -> tuple[np.ndarray, np.ndarray]:
         """As compiled code takes them."""
@@ -98,6 +100,11 @@ class Passes:
                 self.last_reader[source] = k
         for term in plan.terms:
             self.last_reader[term.field] = len(plan.fields)
+        # Of fields of nodes the readout that reads them; its sums of rows are taken while the rows are in the cache.
+        readouts = [
+            (f.sources[0][0], k) for k, f in enumerate(plan.fields) if f.vectors and len(f.sources) == 1
+        ]
+        self.readout = {source: k for source, k in readouts if not plan.fields[source].vectors}
 
     def own(self, block: Block) -> Kernels:
         """A block with itself, in double precision, by which it becomes known."""
@@ -111,12 +118,21 @@ class Passes:
     @np.errstate(over="ignore", invalid="ignore", divide="ignore")
     def _run(self, a: Block, b: Block, dtype: np.dtype) -> Kernels:
         found: dict[int, Matrix] = {}
+        read: dict[int, Matrix] = {}
+        known = len(a.known) == len(self.plan.fields)
         for k, field in enumerate(self.plan.fields):
             sources = [found[source] for source, _ in field.sources]
-            if len(a.known) == k:
+            if not known:
                 a.known.append(self._known(field, k, a, sources))
-            if sources:
-                found[k] = self._sum(k, a, b, sources, DOUBLE if field.vectors else dtype)
+            if k in read:
+                found[k] = self._sum(k, a, b, [read[k]], DOUBLE)
+                self._free(read[k])
+            elif sources:
+                width = DOUBLE if field.vectors else dtype
+                readout = self._readout(k, a, b, sources[0], width) if known and k in self.readout else None
+                found[k] = self._sum(k, a, b, sources, width, readout)
+                if readout is not None:
+                    read[self.readout[k]] = readout
             else:
                 found[k] = self._data(k, a, b, dtype)
             for source in {source for source, _ in field.sources}:
@@ -146,8 +162,25 @@ class Passes:
         found = in_strips(gap, dtype)
         return Matrix(found, np.zeros_like(found if self.tangent else found[:1, :1, :1]), len(two), True)
 
-    def _sum(self, k: int, a: Block, b: Block, sources: list[Matrix], dtype: np.dtype) -> Matrix:
-        """Σ S X Sᵀ, and the functions behind it; what were rows become lanes."""
+    def _readout(self, k: int, a: Block, b: Block, source: Matrix, dtype: np.dtype) -> Matrix:
+        """Zeros, to which the rows of field k are added that its readout sums."""
+        above, below = (a, b) if source.upright else (b, a)
+        sums, lanes = len(below.cut.colours[self.readout[k]]), len(above.cut.colours[k])
+        matrix = self._matrix(sums, lanes, dtype, upright=not source.upright)
+        for x in matrix.pair():
+            x[:] = 0
+        return dataclasses.replace(matrix, read=True)
+
+    def _sum(
+        self,
+        k: int,
+        a: Block,
+        b: Block,
+        sources: list[Matrix],
+        dtype: np.dtype,
+        readout: Matrix | None = None,
+    ) -> Matrix:
+        """Σ S X Sᵀ, and the functions behind it; what were rows become lanes. Sums of rows go to `readout`."""
         upright = sources[0].upright
         sources = [m if m.upright == upright else m.turned() for m in sources]
         above, below = (a, b) if upright else (b, a)  # of what are rows now; of what will be
@@ -156,16 +189,16 @@ class Passes:
         same = np.empty(rows.count, np.int64)
         lanes_of(below.cut.colours[k], above.cut.colours[k], same)
         functions = self._functions(k, dtype, a.known[k].blank or b.known[k].blank)
+        members = _none(dtype) if readout is None else below.members(self.readout[k], dtype)
+        ends = members, (out if readout is None else readout).pair()
         for n, source in enumerate(sources):
             narrow = source.gap.dtype
-            of_lanes = lanes.terms[n]
-            if narrow != dtype:
-                of_lanes = above.side(k, narrow).terms[n][0], *of_lanes[1:]
+            sparse = _unit(source.gap.shape[1], narrow) if source.read else above.side(k, narrow).terms[n][0]
+            of_lanes = sparse, *lanes.terms[n][1:]
             how = self.tangent, n == 0, n == len(sources) - 1
             work, numbers = self._work(len(source.gap), narrow, dtype), _polynomials(dtype)
-            self.summed(
-                source.pair(), of_lanes, rows.terms[n], same, functions, how, numbers, work, out.pair()
-            )
+            stage = functions, how, numbers, work, out.pair(), ends
+            self.summed(source.pair(), of_lanes, rows.terms[n], same, *stage)
         return out
 
     def _functions(self, k: int, dtype: np.dtype, blank: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -188,10 +221,8 @@ class Passes:
         work = self._spaces.get((narrow, dtype))
         count = strips * LANES * LANES * (1 + self.tangent) + LANES  # compiled code may read some more
         if work is None or len(work[1]) < count:
-            tile, turned = (
-                aligned((LANES * ACROSS * BYTES // narrow.itemsize,), narrow),
-                aligned((count,), narrow),
-            )
+            tile = aligned((LANES * ACROSS * BYTES // narrow.itemsize,), narrow)
+            turned = aligned((count,), narrow)
             work = tile, turned, turned if narrow == dtype else aligned((count,), dtype)
             self._spaces[narrow, dtype] = work
         return work
@@ -216,3 +247,14 @@ class Passes:
 @functools.cache
 def _polynomials(dtype: np.dtype) -> tuple:
     return approximations.coefficients(dtype.name)
+
+
+def _unit(count: int, dtype: np.dtype) -> Sparse:
+    """The unit matrix."""
+    return np.arange(count + 1), np.arange(count), np.ones(count, dtype)
+
+
+@functools.cache
+def _none(dtype: np.dtype) -> Sparse:
+    """In place of sums that nobody reads, of the same types."""
+    return np.zeros(1, np.int64), np.zeros(0, np.int64), np.zeros(0, dtype)

@@ -9,6 +9,7 @@ import dataclasses
 from typing import Any
 
 import numpy as np
+import scipy.sparse
 
 from ntkit.engines.colours.blocks import Cut
 from ntkit.engines.colours.maps import Map
@@ -17,6 +18,10 @@ from ntkit.engines.colours.strips import LANES
 from ntkit.engines.fused.examples import follow
 from ntkit.engines.fused.fields import Fields
 from ntkit.engines.fused.layout import aligned, filled
+
+Sparse = tuple[
+    np.ndarray, np.ndarray, np.ndarray
+]  # where the entries of each row begin, their columns, their weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,6 +151,7 @@ class Block:
         self.cut = cut
         self.known: list[Known] = []
         self._sides: dict[tuple[int, np.dtype], Side] = {}
+        self._members: dict[tuple[int, np.dtype], Sparse] = {}
 
     def side(self, number: int, dtype: np.dtype) -> Side:
         """Of a field, laid out when it is first asked for."""
@@ -153,3 +159,13 @@ class Block:
         if key not in self._sides:
             self._sides[key] = side_of(self.known[number], dtype)
         return self._sides[key]
+
+    def members(self, number: int, dtype: np.dtype) -> Sparse:
+        """Of each colour that a field with one source sums, the sums that it belongs to."""
+        key = number, dtype
+        if key not in self._members:
+            m = self.known[number].terms[0].map
+            matrix = scipy.sparse.csr_array((m.weights, m.columns, m.begins), shape=(len(m), m.width)).tocsc()
+            begins, groups = (x.astype(np.int64) for x in (matrix.indptr, matrix.indices))
+            self._members[key] = begins, groups, matrix.data.astype(dtype)
+        return self._members[key]

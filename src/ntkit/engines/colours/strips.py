@@ -101,13 +101,24 @@ def sum_rows(sparse, top, bottom, y, terms, t, tangent, first, out):
                 put(d, j, t, 3 * width, first, out[1])
 
 
+@fast
+def add_to_sums(members, x, t, top, bottom, out):
+    """Add rows of strip t to the sums that they belong to: of each row which, and with what weight."""
+    begins, groups, weights = members
+    for j in range(top, bottom):
+        for k in range(begins[j], begins[j + 1]):
+            at, to = (t * x.shape[1] + j) * LANES, (t * out.shape[1] + groups[k]) * LANES
+            for i in range(0, LANES, BYTES // x.itemsize):
+                store(out, to + i, load(out, to + i) + load(x, at + i) * weights[k])
+
+
 @functools.cache
 def summed(functions: str) -> Any:
     """What works on matrices, for networks of these functions, compiled once for each state of the sources and kept on disk."""
     sources = _SOURCES
 
     @njit(cache=True, **OPTIONS)
-    def through_strips(x, lanes, rows, same, stage, how, polynomials, work, out):
+    def through_strips(x, lanes, rows, same, stage, how, polynomials, work, out, readout):
         """The gaps and tangent kernels of sums, and behind the functions that follow.
 
         Args:
@@ -121,11 +132,13 @@ def summed(functions: str) -> Any:
             polynomials: Those of `approximations`.
             work: Space for a tile, and for a strip turned over in the precision of x, and of the result.
             out: (D, T), alike.
+            readout: Sums of rows that are read of the result: of each row the sums that it belongs to, as S above, nothing
+                where none is asked for; and (D, T) of the sums, to which they are added.
         """
         _ = sources
         (sparse, of_lanes, two), (other, of_rows, one) = lanes, rows
         (code, numbers), (tangent, first, last) = stage, how
-        tile, y, wide = work
+        (tile, y, wide), (members, read) = work, readout
         (strips, count, _), hop = out[0].shape, LANES * (1 + tangent)
         for t in range(strips):
             gather(sparse, t * LANES, x[0], tile, y, hop, 0)
@@ -145,6 +158,10 @@ def summed(functions: str) -> Any:
                     here = out[0], out[1], (t * count + top) * LANES
                     for k in range(code.shape[0]):
                         through(functions, code[k], numbers[k], here, place, tangent, polynomials, here)
+                    if len(members[0]) > 1:
+                        add_to_sums(members, out[0], t, top, bottom, read[0])
+                        if tangent:
+                            add_to_sums(members, out[1], t, top, bottom, read[1])
 
     return through_strips
 
