@@ -11,7 +11,7 @@ from ntkit.errors import InputError
 
 # A cut whose blocks hold so many times the colours there are is too fine: what blocks share is computed several times.
 _REPEATED = 1.2
-# Matrices that a pass holds at once, of the size of the largest: what is read, what it becomes half-way, and the outputs,
+# Matrices that a pass holds at once, of the size of the largest: what is read, what waits for another reader, and the outputs,
 # each for the gap and for the tangent kernel; and in double precision.
 _BYTES = 8 * 6
 

@@ -128,9 +128,8 @@ class Passes:
                 found[k] = self._sum(k, a, b, [read[k]], DOUBLE)
                 self._free(read[k])
             elif sources:
-                width = DOUBLE if field.vectors else dtype
-                readout = self._readout(k, a, b, sources[0], width) if known and k in self.readout else None
-                found[k] = self._sum(k, a, b, sources, width, readout)
+                readout = self._readout(k, a, b, sources[0], dtype) if known and k in self.readout else None
+                found[k] = self._sum(k, a, b, sources, DOUBLE if field.vectors else dtype, readout)
                 if readout is not None:
                     read[self.readout[k]] = readout
             else:

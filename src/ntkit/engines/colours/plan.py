@@ -174,14 +174,18 @@ class _Planner:
         own: list[Instruction] = [Data((), ())]
         own += [dataclasses.replace(s, inputs=(k,), shape=()) for k, s in enumerate(steps)]
         stage = assemble(own, 0, len(own))
-        # Of half-lines, all powers of the correlation have weights that are not negative.
-        acute = all(self.fields[n].acute and (m.weights >= 0).all() for n, m in sources)
-        acute = acute and (bool(sources) or bool((self.values >= 0).all())) and _homogeneous(steps)
         homogeneous, vectors = _homogeneous(steps), not step.shape
+        acute = homogeneous and self._acute(sources)
         field = Field(partition.count, sources, tuple(own), stage, homogeneous, acute, vectors)
         self.field_of[chain[-1] if chain else i] = len(self.fields)
         self.fields.append(field)
         self.partitions.append(partition)
+
+    def _acute(self, sources: tuple[Source, ...]) -> bool:
+        """Whether no correlation of a sum is negative; those behind half-lines are a power series without a minus."""
+        if not sources:
+            return bool((self.values >= 0).all())
+        return all(self.fields[n].acute and (m.weights >= 0).all() for n, m in sources)
 
     def _chain(self, i: int, chain: list[int]) -> list[int]:
         """Weights and activations behind an instruction, as long as each has one reader alone."""

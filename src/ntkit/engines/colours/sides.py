@@ -19,9 +19,8 @@ from ntkit.engines.fused.examples import follow
 from ntkit.engines.fused.fields import Fields
 from ntkit.engines.fused.layout import aligned, filled
 
-Sparse = tuple[
-    np.ndarray, np.ndarray, np.ndarray
-]  # where the entries of each row begin, their columns, their weights
+# Where the entries of each row begin, their columns, their weights.
+Sparse = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
