@@ -22,11 +22,8 @@ COLUMNS = 33
 
 WEIGH, ADD, INFLATE = range(3)  # operations
 LINEAR, HALF_LINES, RELU, ERF, GELU, WAVE, RBF, SERIES, UNITS = range(9)
-FAMILIES = (
-    (HALF_LINES, RELU),
-    (ERF, GELU, WAVE, RBF),
-    (SERIES,),
-)  # functions; UNITS is none of a tape, but what colours make of HALF_LINES
+# Functions of a tape; UNITS is none, but what the engine of colours makes of HALF_LINES.
+FAMILIES = (HALF_LINES, RELU), (ERF, GELU, WAVE, RBF), (SERIES,)
 
 # Columns of an instruction's real numbers; the function's own begin at OWN.
 SCALE, GAIN, SHIFT, OWN = range(4)
