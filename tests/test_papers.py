@@ -28,6 +28,7 @@ def test_table_of_graph_sets() -> None:
 def test_cora() -> None:
     found = figures("cora")
     assert f"gets {found['reached']:.1f} % of the 1,000 test nodes right" in PAGE
-    assert f"in {found['seconds']:.0f} s with all kernels" in PAGE
+    assert "in less than 20 s with all kernels" in PAGE
+    assert found["seconds"] < 20
     best = max(each["val"] for each in found["tried"])
     assert found["chosen"]["val"] == best
