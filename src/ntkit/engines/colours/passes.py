@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from ntkit.engines.colours import chains
 from ntkit.engines.colours.plan import Field, Plan
 from ntkit.engines.colours.sides import Block, Known, Sparse, in_strips, known_data, known_sums
 from ntkit.engines.colours.strips import ACROSS, LANES, lanes_of, own_terms, summed
@@ -92,19 +93,23 @@ class Passes:
         self.plan, self.dtype, self.tangent = plan, dtype, tangent
         self.summed = summed(plan.functions)
         self.space = Space()
-        self._codes: dict[tuple[int, np.dtype, bool], tuple[np.ndarray, np.ndarray]] = {}
+        self._codes: dict[tuple[int, np.dtype], tuple[np.ndarray, np.ndarray]] = {}
+        self._chains: dict[tuple[int, np.dtype], chains.Polynomials | None] = {}
         self._spaces: dict[tuple[np.dtype, np.dtype], tuple[np.ndarray, ...]] = {}
-        self.last_reader = [len(plan.fields)] * len(plan.fields)
+        readers: list[list[int]] = [[] for _ in plan.fields]
         for k, field in enumerate(plan.fields):
             for source, _ in field.sources:
-                self.last_reader[source] = k
+                readers[source].append(k)
         for term in plan.terms:
-            self.last_reader[term.field] = len(plan.fields)
+            readers[term.field].append(len(plan.fields))
+        self.last_reader = [max(each) for each in readers]
         # Of fields of nodes the readout that reads them; its sums of rows are taken while the rows are in the cache.
         readouts = [
             (f.sources[0][0], k) for k, f in enumerate(plan.fields) if f.vectors and len(f.sources) == 1
         ]
         self.readout = {source: k for source, k in readouts if not plan.fields[source].vectors}
+        # Of these, fields that nothing else reads: some rows after others, and none are kept.
+        self.passing = {k for k in self.readout if len(readers[k]) == len(plan.fields[k].sources) == 1}
 
     def own(self, block: Block) -> Kernels:
         """A block with itself, in double precision, by which it becomes known."""
@@ -184,10 +189,14 @@ class Passes:
         sources = [m if m.upright == upright else m.turned() for m in sources]
         above, below = (a, b) if upright else (b, a)  # of what are rows now; of what will be
         lanes, rows = above.side(k, dtype), below.side(k, dtype)
-        out = self._matrix(rows.count, lanes.count, dtype, upright=not upright)
+        passing = readout is not None and k in self.passing
+        size = (LANES, LANES) if passing else (rows.count, lanes.count)
+        out = self._matrix(*size, dtype, upright=not upright)
         same = np.empty(rows.count, np.int64)
         lanes_of(below.cut.colours[k], above.cut.colours[k], same)
-        functions = self._functions(k, dtype, a.known[k].blank or b.known[k].blank)
+        functions = self._functions(k, dtype)
+        polynomials = None if a.known[k].blank or b.known[k].blank else self._polynomials(k, dtype)
+        chain = polynomials is not None, polynomials or chains.none(dtype.name)
         members = _none(dtype) if readout is None else below.members(self.readout[k], dtype)
         ends = members, (out if readout is None else readout).pair()
         for n, source in enumerate(sources):
@@ -195,19 +204,25 @@ class Passes:
             sparse = _unit(source.gap.shape[1], narrow) if source.read else above.side(k, narrow).terms[n][0]
             of_lanes = sparse, *lanes.terms[n][1:]
             how = self.tangent, n == 0, n == len(sources) - 1
-            work, numbers = self._work(len(source.gap), narrow, dtype), _polynomials(dtype)
-            stage = functions, how, numbers, work, out.pair(), ends
+            work = self._work(len(source.gap), narrow, dtype)
+            stage = functions, chain, how, _approximations(dtype), work, out.pair(), ends
             self.summed(source.pair(), of_lanes, rows.terms[n], same, *stage)
         return out
 
-    def _functions(self, k: int, dtype: np.dtype, blank: bool) -> tuple[np.ndarray, np.ndarray]:
+    def _functions(self, k: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
         """Code and numbers of a field's functions."""
-        key = k, dtype, blank
+        key = k, dtype
         if key not in self._codes:
-            field = self.plan.fields[k]
-            table, numbers = field.functions_of_units if field.acute and not blank else field.functions
+            table, numbers = self.plan.fields[k].functions
             self._codes[key] = table, numbers.astype(dtype)
         return self._codes[key]
+
+    def _polynomials(self, k: int, dtype: np.dtype) -> chains.Polynomials | None:
+        """Those in place of a field's functions."""
+        key = k, dtype
+        if key not in self._chains:
+            self._chains[key] = self.plan.fields[k].polynomials(dtype.name)
+        return self._chains[key]
 
     def _matrix(self, rows: int, lanes: int, dtype: np.dtype, *, upright: bool) -> Matrix:
         shape = -(-lanes // LANES), rows, LANES
@@ -244,7 +259,7 @@ class Passes:
 
 
 @functools.cache
-def _polynomials(dtype: np.dtype) -> tuple:
+def _approximations(dtype: np.dtype) -> tuple:
     return approximations.coefficients(dtype.name)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from ntkit.activations.relu import HalfLines
 from ntkit.batches import Graphs
+from ntkit.engines.colours.chains import Polynomials, polynomials_of
 from ntkit.engines.colours.commuting import weights_behind_sums
 from ntkit.engines.colours.maps import Map, aggregation, readout, selection
 from ntkit.engines.colours.refinement import Partition, of_all, of_sums, of_values
@@ -50,27 +51,9 @@ class Field:
         table[:, [*range(code.ONE, code.ONE + 3), code.TERMS + 1]] *= LANES
         return table, self.stage.numbers[:steps]
 
-    @functools.cached_property
-    def functions_of_units(self) -> tuple[np.ndarray, np.ndarray]:
-        """The same of a homogeneous field without colours that hold 0 alone, if no correlation is negative.
-
-        All variances are known beforehand then.
-        """
-        table, numbers = (x.copy() for x in self.functions)
-        rows = iter(np.flatnonzero(table[:, code.FUNCTION] == code.HALF_LINES))
-        variance = 1.0
-        for step in self.chain[1:]:
-            if isinstance(step, Affine):
-                variance *= step.scale
-            elif isinstance(step, Activate):
-                row = next(rows)
-                table[row, code.FUNCTION] = code.UNITS
-                apart, both = numbers[row, code.OWN : code.OWN + 2]
-                own = apart / 2 + both, apart * variance, 0.5 / variance, apart
-                numbers[row, code.OWN : code.OWN + 4] = own
-                numbers[row, code.SHIFT] += numbers[row, code.GAIN] * variance
-                variance *= apart / 2 + both
-        return table, numbers
+    def polynomials(self, dtype: str) -> Polynomials | None:
+        """In place of the functions, unless a colour holds 0 alone; None where there are none."""
+        return polynomials_of(*self.functions, dtype) if self.acute else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,12 +110,8 @@ def plan_of(tape: list[Instruction], graphs: list[Graphs]) -> Plan:
     terms = tuple(Term(n, c, w) for n, c, (_, w) in zip(numbers, colours, ends, strict=True))
     nodes = max((p for p, f in zip(partitions, fields, strict=True) if not f.vectors), key=lambda p: p.count)
     first = values[partitions[0].first]
-    return Plan(first, tuple(fields), terms, outputs, nodes, _functions(fields))
-
-
-def _functions(fields: list[Field]) -> str:
-    used = Program((), tuple(f.stage for f in fields), ()).functions
-    return f"{used} {code.UNITS}" if any(f.acute for f in fields) else used
+    functions = Program((), tuple(f.stage for f in fields), ()).functions
+    return Plan(first, tuple(fields), terms, outputs, nodes, functions)
 
 
 class _Planner:

@@ -12,11 +12,12 @@ from typing import Any
 
 from numba import njit
 
-from ntkit.engines.colours.turning import turn
+from ntkit.engines.colours.chains import through_chain
+from ntkit.engines.colours.turning import TILE, turn
 from ntkit.engines.fused.functions import fast, joined
 from ntkit.engines.fused.rows import through
 from ntkit.engines.fused.stage import digest
-from ntkit.engines.fused.vector import BYTES, OPTIONS, fill, load, rounding, store, where_less
+from ntkit.engines.fused.vector import BYTES, OPTIONS, entry, fill, load, rounding, store, where_less
 
 LANES = 32  # colours of a strip: two vectors in single precision, four in double
 ACROSS = 4  # vectors side by side, whose sums stay in registers
@@ -31,7 +32,7 @@ def four_sums(sparse, row, x, begin, hop, apart):
     zero = fill(x.dtype.type(0))
     a, b, c, d = zero, zero, zero, zero
     for k in range(begins[row], begins[row + 1]):
-        at, w = begin + columns[k] * hop, weights[k]
+        at, w = begin + entry(columns, k) * hop, entry(weights, k)
         a = a + load(x, at + apart[0]) * w
         b = b + load(x, at + apart[1]) * w
         c = c + load(x, at + apart[2]) * w
@@ -52,17 +53,18 @@ def gather(sparse, first, x, tile, y, hop, at):
             sums = four_sums(sparse, first + i, x, s * size, LANES, (0, width, next_two, next_two + width))
             for k, total in enumerate(sums):
                 store(tile, i * across + k * width, total)
-        for k in range(0, min(across, (strips - s) * LANES), width):
-            for i in range(0, LANES, width):
+        side = TILE // x.itemsize
+        for k in range(0, min(across, (strips - s) * LANES), side):
+            for i in range(0, LANES, side):
                 turn(tile, i * across + k, across, y, (s * LANES + k) * hop + at + i, hop)
 
 
 @fast
-def put_gap(total, row, j, lanes, t, i, first, out):
+def put_gap(total, row, j, lanes, t, i, first, out, begin):
     """D ← S D Sᵀ − own − own' + (ρ − ρ')(m − m'): the gap between sums; what rounding leaves of 0 counts as 0."""
     own, weight, mean = row
     owns, weights, means = lanes
-    at, to = t * LANES + i, (t * out.shape[1] + j) * LANES + i
+    at, to = t * LANES + i, begin + j * LANES + i
     apart, both = (load(weights, at) - weight[j]) * (load(means, at) - mean[j]), load(owns, at) + own[j]
     gap = total - both + apart
     gap = where_less(gap, both * (rounding(gap) * 4), 0, gap)
@@ -70,44 +72,44 @@ def put_gap(total, row, j, lanes, t, i, first, out):
 
 
 @fast
-def put(total, j, t, i, first, out):
+def put(total, j, i, first, out, begin):
     """The same of the tangent kernel, which is summed alone."""
-    to = (t * out.shape[1] + j) * LANES + i
+    to = begin + j * LANES + i
     store(out, to, total if first else load(out, to) + total)
 
 
 @joined
-def sum_rows(sparse, top, bottom, y, terms, t, tangent, first, out):
-    """Rows of strip t of the gaps and of the tangent kernels of sums, or what they add to them."""
+def sum_rows(sparse, top, bottom, y, terms, t, tangent, first, out, begin):
+    """Rows of strip t of the gaps and of the tangent kernels of sums, or what they add to them; row 0 would be at `begin`."""
     row, lanes = terms
     width = BYTES // y.itemsize
     hop, apart = LANES * (1 + tangent), (0, width, 2 * width, 3 * width)
     for j in range(top, bottom):
         a, b, c, d = four_sums(sparse, j, y, 0, hop, apart)
-        put_gap(a, row, j, lanes, t, 0, first, out[0])
-        put_gap(b, row, j, lanes, t, width, first, out[0])
+        put_gap(a, row, j, lanes, t, 0, first, out[0], begin)
+        put_gap(b, row, j, lanes, t, width, first, out[0], begin)
         if ACROSS * width > LANES:
             if tangent:
-                put(c, j, t, 0, first, out[1])
-                put(d, j, t, width, first, out[1])
+                put(c, j, 0, first, out[1], begin)
+                put(d, j, width, first, out[1], begin)
         else:
-            put_gap(c, row, j, lanes, t, 2 * width, first, out[0])
-            put_gap(d, row, j, lanes, t, 3 * width, first, out[0])
+            put_gap(c, row, j, lanes, t, 2 * width, first, out[0], begin)
+            put_gap(d, row, j, lanes, t, 3 * width, first, out[0], begin)
             if tangent:
                 a, b, c, d = four_sums(sparse, j, y, LANES, hop, apart)
-                put(a, j, t, 0, first, out[1])
-                put(b, j, t, width, first, out[1])
-                put(c, j, t, 2 * width, first, out[1])
-                put(d, j, t, 3 * width, first, out[1])
+                put(a, j, 0, first, out[1], begin)
+                put(b, j, width, first, out[1], begin)
+                put(c, j, 2 * width, first, out[1], begin)
+                put(d, j, 3 * width, first, out[1], begin)
 
 
 @fast
-def add_to_sums(members, x, t, top, bottom, out):
+def add_to_sums(members, x, begin, t, top, bottom, out):
     """Add rows of strip t to the sums that they belong to: of each row which, and with what weight."""
     begins, groups, weights = members
     for j in range(top, bottom):
         for k in range(begins[j], begins[j + 1]):
-            at, to = (t * x.shape[1] + j) * LANES, (t * out.shape[1] + groups[k]) * LANES
+            at, to = begin + j * LANES, (t * out.shape[1] + groups[k]) * LANES
             for i in range(0, LANES, BYTES // x.itemsize):
                 store(out, to + i, load(out, to + i) + load(x, at + i) * weights[k])
 
@@ -118,7 +120,7 @@ def summed(functions: str) -> Any:
     sources = _SOURCES
 
     @njit(cache=True, **OPTIONS)
-    def through_strips(x, lanes, rows, same, stage, how, polynomials, work, out, readout):
+    def through_strips(x, lanes, rows, same, stage, chain, how, approximations, work, out, readout):
         """The gaps and tangent kernels of sums, and behind the functions that follow.
 
         Args:
@@ -128,18 +130,20 @@ def summed(functions: str) -> Any:
             rows: The same of what become rows, in the precision of the result.
             same: Of each row, the lane that is the same colour, or −1.
             stage: (code, numbers) of the functions.
+            chain: Whether there are polynomials in place of the functions, and these.
             how: Whether T is wanted; whether this is the first of several terms of a sum, and the last one.
-            polynomials: Those of `approximations`.
+            approximations: The polynomials of which functions are made.
             work: Space for a tile, and for a strip turned over in the precision of x, and of the result.
-            out: (D, T), alike.
+            out: (D, T), alike; or (1, LANES, LANES) each, where some rows after others stand that only the readout reads.
             readout: Sums of rows that are read of the result: of each row the sums that it belongs to, as S above, nothing
                 where none is asked for; and (D, T) of the sums, to which they are added.
         """
         _ = sources
         (sparse, of_lanes, two), (other, of_rows, one) = lanes, rows
-        (code, numbers), (tangent, first, last) = stage, how
+        (code, numbers), (known, polynomials), (tangent, first, last) = stage, chain, how
         (tile, y, wide), (members, read) = work, readout
-        (strips, count, _), hop = out[0].shape, LANES * (1 + tangent)
+        strips, count, hop = len(two), len(same), LANES * (1 + tangent)
+        kept = out[0].shape[0] == strips and out[0].shape[1] == count
         for t in range(strips):
             gather(sparse, t * LANES, x[0], tile, y, hop, 0)
             if tangent:
@@ -149,19 +153,25 @@ def summed(functions: str) -> Any:
                     wide[i] = y[i]
             for top in range(0, count, LANES):
                 bottom = min(top + LANES, count)
-                sum_rows(other, top, bottom, wide, (of_rows, of_lanes), t, tangent, first, out)
+                begin = (t * count if kept else -top) * LANES
+                sum_rows(other, top, bottom, wide, (of_rows, of_lanes), t, tangent, first, out, begin)
                 if last:
                     for j in range(top, bottom):
                         if same[j] >= 0 and same[j] // LANES == t:
-                            out[0][t, j, same[j] % LANES] = 0
+                            out[0][t if kept else 0, j if kept else j - top, same[j] % LANES] = 0
                     place = one[top // LANES], 0, two[t], 0, bottom - top, LANES, 0
-                    here = out[0], out[1], (t * count + top) * LANES
-                    for k in range(code.shape[0]):
-                        through(functions, code[k], numbers[k], here, place, tangent, polynomials, here)
+                    here = out[0], out[1], begin + top * LANES
+                    if known:
+                        through_chain(polynomials, begin + top * LANES, begin + bottom * LANES, tangent, out)
+                    else:
+                        for k in range(code.shape[0]):
+                            through(
+                                functions, code[k], numbers[k], here, place, tangent, approximations, here
+                            )
                     if len(members[0]) > 1:
-                        add_to_sums(members, out[0], t, top, bottom, read[0])
+                        add_to_sums(members, out[0], begin, t, top, bottom, read[0])
                         if tangent:
-                            add_to_sums(members, out[1], t, top, bottom, read[1])
+                            add_to_sums(members, out[1], begin, t, top, bottom, read[1])
 
     return through_strips
 

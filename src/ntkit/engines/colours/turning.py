@@ -5,7 +5,9 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from ntkit.engines.fused.vector import Vector, intrinsic
+from ntkit.engines.fused.vector import intrinsic
+
+TILE = 32  # bytes of a row: as many rows of that length stay in the registers of any processor of today
 
 
 def _row(
@@ -34,16 +36,19 @@ def _exchanged(builder: ir.IRBuilder, rows: list[Any], width: int) -> list[Any]:
 
 @intrinsic
 def turn(typing, source, begin, step, target, to, to_step):
-    """Set target[to + k·to_step + i] = source[begin + i·step + k] for i, k below the length of a vector; arrays are flat."""
-    vector = Vector(source.dtype)
+    """Set target[to + k·to_step + i] = source[begin + i·step + k] for i, k below the length of a row; arrays are flat."""
+    length = TILE * 8 // source.dtype.bitwidth
+    scalar = ir.FloatType() if source.dtype == types.float32 else ir.DoubleType()
 
     def make(context, builder, signature, arguments):
-        kind = vector.llvm()
+        kind = ir.VectorType(scalar, length)
         a, at, hop, b, there, to_hop = arguments
         align = source.dtype.bitwidth // 8
-        width = range(vector.width)
-        rows = [builder.load(_row(context, builder, source, a, at, hop, i, kind), align=align) for i in width]
-        for i, row in enumerate(_exchanged(builder, rows, vector.width)):
+        rows = [
+            builder.load(_row(context, builder, source, a, at, hop, i, kind), align=align)
+            for i in range(length)
+        ]
+        for i, row in enumerate(_exchanged(builder, rows, length)):
             builder.store(row, _row(context, builder, target, b, there, to_hop, i, kind), align=align)
         return context.get_dummy_value()
 

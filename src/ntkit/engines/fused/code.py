@@ -21,8 +21,7 @@ TERMS = 30  # of a series; behind it how far its terms lie apart, of the first i
 COLUMNS = 33
 
 WEIGH, ADD, INFLATE = range(3)  # operations
-LINEAR, HALF_LINES, RELU, ERF, GELU, WAVE, RBF, SERIES, UNITS = range(9)
-# Functions of a tape; UNITS is none, but what the engine of colours makes of HALF_LINES.
+LINEAR, HALF_LINES, RELU, ERF, GELU, WAVE, RBF, SERIES = range(8)  # functions
 FAMILIES = (HALF_LINES, RELU), (ERF, GELU, WAVE, RBF), (SERIES,)
 
 # Columns of an instruction's real numbers; the function's own begin at OWN.

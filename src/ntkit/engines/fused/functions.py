@@ -68,19 +68,6 @@ def half_lines(gap, one, two, own, polynomials):
     return gap_of_relu * own[0] + gap * own[1], slope_of_relu * own[0] + own[1], covariance
 
 
-@fast
-def half_lines_of_units(gap, one, two, own, polynomials):
-    """The same where all variances are one number c² and no correlation is negative; no field is read.
-
-    `own`: with p, q the two numbers of `half_lines`, p/2 + q, p c², 1/(2c²) and p. Of the covariance c² − D/2 it gives −D/2.
-    """
-    u = greater(gap * own[2], 0)  # above 1 only by rounding, where all of this still holds
-    sine_over_pi = root(u * (2 / math.pi**2 - u * (1 / math.pi**2)))
-    turn = sine_over_pi * polynomial(u, polynomials[0])
-    arc = sine_over_pi - turn * (2 - u * 2)
-    return gap * own[0] - arc * own[1], own[0] - turn * own[3], gap * -0.5
-
-
 # Smooth functions: their fields are the variance q, the second moment E[f(u)²] behind the function, and E[f'(u)²] --------
 
 

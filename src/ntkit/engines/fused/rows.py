@@ -145,7 +145,6 @@ def _nothing(step, numbers, source, place, tangent, g, target):
 _BODIES = {
     code.LINEAR: bodies.linear,
     code.HALF_LINES: bodies.half_lines,
-    code.UNITS: bodies.half_lines_of_units,
     code.ERF: bodies.erf,
     code.GELU: bodies.gelu,
     code.WAVE: bodies.wave,

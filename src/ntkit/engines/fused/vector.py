@@ -74,6 +74,17 @@ load, load_wide = _loading(1), _loading(WIDE)
 
 
 @intrinsic
+def entry(typing, array, index):
+    """`array[index]` of an index that is not negative: without what negative ones take."""
+
+    def make(context, builder, signature, arguments):
+        start = context.make_array(array)(context, builder, arguments[0]).data
+        return builder.load(builder.gep(start, [arguments[1]]))
+
+    return array.dtype(array, types.intp), make
+
+
+@intrinsic
 def store(typing, array, index, values):
     """Write a vector to where `array[index]` begins."""
 
