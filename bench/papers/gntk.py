@@ -126,6 +126,7 @@ def figures_of(name: str, jobs: int, iterations: int) -> dict:
         "holds": bool(paper >= required[0] - WITHIN and np.mean(nested) >= required[1] - WITHIN),
         "iterations_of_a_machine_at_most": iterations,
         "seconds_of_this_run": time.perf_counter() - started,
+        "ntkit": record.commit(),  # sets are run one by one
     }
 
 
