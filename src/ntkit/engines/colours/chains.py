@@ -17,14 +17,13 @@ from ntkit.engines.fused.functions import fast
 from ntkit.engines.fused.vector import BYTES, greater, load, polynomial, root, store
 
 # Of polynomials whose errors, beside the largest value, are below the rounding of single precision, and below 6e-14.
-DEGREES = {"float32": (9, 11, 10), "float64": (20, 23, 21)}
+_DEGREES = {"float32": (9, 11, 10), "float64": (20, 23, 21)}
 _TOLERANCES = {"float32": 6e-8, "float64": 6e-14}
 _TERMS = 14  # of the series of sin θ − θ cos θ, for θ up to π/2
 
 Polynomials = tuple[tuple[float, ...], ...]
-Chain = tuple[
-    tuple[bool, tuple[float, ...]], ...
-]  # of every instruction whether there are half-lines, and its numbers
+# Of every instruction whether half-lines follow its weights, and its numbers.
+Chain = tuple[tuple[bool, tuple[float, ...]], ...]
 
 
 @fast
@@ -40,9 +39,10 @@ def through_chain(polynomials, begin, end, tangent, out):
             store(t, i, load(t, i) * polynomial(s, of_slope) + polynomial(s, of_shift))
 
 
+@functools.cache
 def none(dtype: str) -> Polynomials:
     """In place of polynomials where there are none, of the same types."""
-    return tuple((np.dtype(dtype).type(0),) * (degree + 1) for degree in DEGREES[dtype])
+    return tuple((np.dtype(dtype).type(0),) * (degree + 1) for degree in _DEGREES[dtype])
 
 
 def polynomials_of(table: np.ndarray, numbers: np.ndarray, dtype: str) -> Polynomials | None:
@@ -65,7 +65,7 @@ def _fits(chain: Chain, dtype: str) -> Polynomials | None:
     if not any(half for half, _ in chain):
         return None
     found = []
-    for k, degree in enumerate(DEGREES[dtype]):
+    for k, degree in enumerate(_DEGREES[dtype]):
         fit = Chebyshev.interpolate(_exactly, 2 * degree, domain=(0, 2**0.5), args=(chain, k))
         kept = fit.truncate(degree + 1)
         if np.abs(fit.coef[len(kept) :]).sum() > _TOLERANCES[dtype] * np.abs(fit.coef).sum():
@@ -75,7 +75,10 @@ def _fits(chain: Chain, dtype: str) -> Polynomials | None:
 
 
 def _exactly(s: np.ndarray, chain: Chain, k: int) -> np.ndarray:
-    """a, b or c of unit vectors so far apart, instruction after instruction."""
+    """a, b or c of unit vectors so far apart, instruction after instruction.
+
+    In NumPy: JAX, in which `activations` has the same formulas, compiles for longer than a small set takes.
+    """
     variance, gap, slope, shift = 1.0, s * s, np.ones_like(s), np.zeros_like(s)
     for half, row in chain:
         scale, gain, bias = row[code.SCALE], row[code.GAIN], row[code.SHIFT]
@@ -92,7 +95,7 @@ def _exactly(s: np.ndarray, chain: Chain, k: int) -> np.ndarray:
 
 
 def _sine_less_cosine(angle: np.ndarray) -> np.ndarray:
-    """Sin θ − θ cos θ = θ³/3 − θ⁵/30 + …, of which no digit cancels."""
+    """The series of sin θ − θ cos θ, θ³/3 − θ⁵/30 + …, of which no digit cancels."""
     square, total = angle * angle, np.zeros_like(angle)
     for k in range(_TERMS, 0, -1):
         total = 2 * k / math.factorial(2 * k + 1) - square * total

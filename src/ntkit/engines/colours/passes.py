@@ -18,6 +18,8 @@ from ntkit.moments.products import products as data_products
 
 DOUBLE = np.dtype(np.float64)
 Kernels = tuple[np.ndarray, np.ndarray | None]
+# Code and numbers; and whether there are polynomials in their place, and these.
+Functions = tuple[tuple[np.ndarray, np.ndarray], tuple[bool, chains.Polynomials]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,8 +95,7 @@ class Passes:
         self.plan, self.dtype, self.tangent = plan, dtype, tangent
         self.summed = summed(plan.functions)
         self.space = Space()
-        self._codes: dict[tuple[int, np.dtype], tuple[np.ndarray, np.ndarray]] = {}
-        self._chains: dict[tuple[int, np.dtype], chains.Polynomials | None] = {}
+        self._functions: dict[tuple[int, np.dtype, bool], Functions] = {}
         self._spaces: dict[tuple[np.dtype, np.dtype], tuple[np.ndarray, ...]] = {}
         readers: list[list[int]] = [[] for _ in plan.fields]
         for k, field in enumerate(plan.fields):
@@ -194,9 +195,7 @@ class Passes:
         out = self._matrix(*size, dtype, upright=not upright)
         same = np.empty(rows.count, np.int64)
         lanes_of(below.cut.colours[k], above.cut.colours[k], same)
-        functions = self._functions(k, dtype)
-        polynomials = None if a.known[k].blank or b.known[k].blank else self._polynomials(k, dtype)
-        chain = polynomials is not None, polynomials or chains.none(dtype.name)
+        functions = self._functions_of(k, dtype, a.known[k].blank or b.known[k].blank)
         members = _none(dtype) if readout is None else below.members(self.readout[k], dtype)
         ends = members, (out if readout is None else readout).pair()
         for n, source in enumerate(sources):
@@ -205,24 +204,20 @@ class Passes:
             of_lanes = sparse, *lanes.terms[n][1:]
             how = self.tangent, n == 0, n == len(sources) - 1
             work = self._work(len(source.gap), narrow, dtype)
-            stage = functions, chain, how, _approximations(dtype), work, out.pair(), ends
+            stage = *functions, how, _approximations(dtype), work, out.pair(), ends
             self.summed(source.pair(), of_lanes, rows.terms[n], same, *stage)
         return out
 
-    def _functions(self, k: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
-        """Code and numbers of a field's functions."""
-        key = k, dtype
-        if key not in self._codes:
-            table, numbers = self.plan.fields[k].functions
-            self._codes[key] = table, numbers.astype(dtype)
-        return self._codes[key]
-
-    def _polynomials(self, k: int, dtype: np.dtype) -> chains.Polynomials | None:
-        """Those in place of a field's functions."""
-        key = k, dtype
-        if key not in self._chains:
-            self._chains[key] = self.plan.fields[k].polynomials(dtype.name)
-        return self._chains[key]
+    def _functions_of(self, k: int, dtype: np.dtype, blank: bool) -> Functions:
+        """Those of a field, between colours of which one may hold 0 alone."""
+        key = k, dtype, blank
+        if key not in self._functions:
+            field = self.plan.fields[k]
+            table, numbers = field.functions
+            polynomials = None if blank else field.polynomials(dtype.name)
+            chain = polynomials is not None, polynomials or chains.none(dtype.name)
+            self._functions[key] = (table, numbers.astype(dtype)), chain
+        return self._functions[key]
 
     def _matrix(self, rows: int, lanes: int, dtype: np.dtype, *, upright: bool) -> Matrix:
         shape = -(-lanes // LANES), rows, LANES

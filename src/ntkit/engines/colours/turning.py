@@ -5,7 +5,7 @@ from typing import Any
 from llvmlite import ir
 from numba import types
 
-from ntkit.engines.fused.vector import intrinsic
+from ntkit.engines.fused.vector import Vector, intrinsic
 
 TILE = 32  # bytes of a row: as many rows of that length stay in the registers of any processor of today
 
@@ -38,10 +38,9 @@ def _exchanged(builder: ir.IRBuilder, rows: list[Any], width: int) -> list[Any]:
 def turn(typing, source, begin, step, target, to, to_step):
     """Set target[to + k·to_step + i] = source[begin + i·step + k] for i, k below the length of a row; arrays are flat."""
     length = TILE * 8 // source.dtype.bitwidth
-    scalar = ir.FloatType() if source.dtype == types.float32 else ir.DoubleType()
 
     def make(context, builder, signature, arguments):
-        kind = ir.VectorType(scalar, length)
+        kind = ir.VectorType(Vector(source.dtype).llvm().element, length)
         a, at, hop, b, there, to_hop = arguments
         align = source.dtype.bitwidth // 8
         rows = [
